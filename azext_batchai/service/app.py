@@ -1,0 +1,229 @@
+"""Routes: which request goes to which handler, and nothing else but the HTTP around it."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import sqlite3
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from azext_batchai.service.arm.call import Call
+from azext_batchai.service.arm.errors import ArmError, bad_request
+from azext_batchai.service.arm.ids import parse_path
+from azext_batchai.service.arm.replies import Reply
+from azext_batchai.service.context import Service
+from azext_batchai.service.resources import (
+    clusters,
+    experiments,
+    file_servers,
+    groups,
+    jobs,
+    output_files,
+    storage_accounts,
+    usages,
+    workspaces,
+)
+from azext_batchai.service.settings import API_VERSION
+from azext_batchai.service.storage import links
+from azext_batchai.service.storage.downloads import download
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Service, Call], Awaitable[Reply]]
+MAX_BODY = 8 << 20
+
+
+async def poll_operation(service: Service, call: Call) -> Reply:
+    return await service.operations.poll(f"{call.base_url}{call.raw_path}", call.name)
+
+
+_SUBSCRIPTION = "subscriptions/{}"
+_GROUP = "subscriptions/{}/resourcegroups/{}"
+_BATCHAI = "providers/microsoft.batchai"
+_WORKSPACES = f"{_GROUP}/{_BATCHAI}/workspaces"
+_WORKSPACE = f"{_WORKSPACES}/{{}}"
+_CLUSTER = f"{_WORKSPACE}/clusters/{{}}"
+_EXPERIMENT = f"{_WORKSPACE}/experiments/{{}}"
+_JOB = f"{_EXPERIMENT}/jobs/{{}}"
+_FILE_SERVER = f"{_WORKSPACE}/fileservers/{{}}"
+_LOCATION = f"{_SUBSCRIPTION}/{_BATCHAI}/locations/{{}}"
+_STORAGE = "providers/microsoft.storage/storageaccounts"
+_ACCOUNT = f"{_GROUP}/{_STORAGE}/{{}}"
+_SHARES = f"{_ACCOUNT}/fileservices/{{}}/shares"
+_CONTAINERS = f"{_ACCOUNT}/blobservices/{{}}/containers"
+
+ROUTES: dict[tuple[str, str], Handler] = {
+    ("PUT", _WORKSPACE): workspaces.create,
+    ("GET", _WORKSPACE): workspaces.get,
+    ("PATCH", _WORKSPACE): workspaces.update,
+    ("DELETE", _WORKSPACE): workspaces.delete,
+    ("GET", _WORKSPACES): workspaces.list_by_group,
+    ("GET", f"{_SUBSCRIPTION}/{_BATCHAI}/workspaces"): workspaces.list_by_subscription,
+    ("PUT", _CLUSTER): clusters.create,
+    ("GET", _CLUSTER): clusters.get,
+    ("PATCH", _CLUSTER): clusters.update,
+    ("DELETE", _CLUSTER): clusters.delete,
+    ("GET", f"{_WORKSPACE}/clusters"): clusters.list_by_workspace,
+    ("POST", f"{_CLUSTER}/listremotelogininformation"): clusters.list_remote_login,
+    ("PUT", _EXPERIMENT): experiments.create,
+    ("GET", _EXPERIMENT): experiments.get,
+    ("DELETE", _EXPERIMENT): experiments.delete,
+    ("GET", f"{_WORKSPACE}/experiments"): experiments.list_by_workspace,
+    ("PUT", _JOB): jobs.create,
+    ("GET", _JOB): jobs.get,
+    ("DELETE", _JOB): jobs.delete,
+    ("GET", f"{_EXPERIMENT}/jobs"): jobs.list_by_experiment,
+    ("POST", f"{_JOB}/terminate"): jobs.terminate,
+    ("POST", f"{_JOB}/listoutputfiles"): output_files.list_output_files,
+    ("GET", f"{_JOB}/listoutputfiles"): output_files.list_output_files,  # a nextLink is followed with GET
+    ("POST", f"{_JOB}/listremotelogininformation"): jobs.list_remote_login,
+    ("PUT", _FILE_SERVER): file_servers.create,
+    ("GET", _FILE_SERVER): file_servers.get,
+    ("DELETE", _FILE_SERVER): file_servers.delete,
+    ("GET", f"{_WORKSPACE}/fileservers"): file_servers.list_by_workspace,
+    ("GET", f"{_LOCATION}/usages"): usages.list_by_location,
+    ("GET", f"{_LOCATION}/operationresults/{{}}"): poll_operation,
+    ("GET", f"{_LOCATION}/operationstatuses/{{}}"): poll_operation,
+    ("PUT", _GROUP): groups.create,
+    ("GET", _GROUP): groups.get,
+    ("HEAD", _GROUP): groups.exists,
+    ("DELETE", _GROUP): groups.delete,
+    ("GET", f"{_SUBSCRIPTION}/resourcegroups"): groups.list_groups,
+    ("PUT", _ACCOUNT): storage_accounts.create,
+    ("GET", _ACCOUNT): storage_accounts.get,
+    ("DELETE", _ACCOUNT): storage_accounts.delete,
+    ("GET", f"{_GROUP}/{_STORAGE}"): storage_accounts.list_by_group,
+    ("GET", f"{_SUBSCRIPTION}/{_STORAGE}"): storage_accounts.list_by_subscription,
+    ("POST", f"{_ACCOUNT}/listkeys"): storage_accounts.list_keys,
+    ("PUT", f"{_SHARES}/{{}}"): storage_accounts.create_share,
+    ("GET", f"{_SHARES}/{{}}"): storage_accounts.get_share,
+    ("GET", _SHARES): storage_accounts.list_shares,
+    ("PUT", f"{_CONTAINERS}/{{}}"): storage_accounts.create_container,
+    ("GET", f"{_CONTAINERS}/{{}}"): storage_accounts.get_container,
+    ("GET", _CONTAINERS): storage_accounts.list_containers,
+}
+_GROUP_DELETION = f"{_SUBSCRIPTION}/operationresults/"
+_PATTERNS = {pattern for _, pattern in ROUTES}
+
+
+class Application:
+    """The ASGI application of one service; `local` answers /_local/... requests."""
+
+    def __init__(self, service: Service, token: str, local: Callable[[str, str], Awaitable[Reply]]) -> None:
+        self._service = service
+        self._token = token
+        self._local = local
+        self._signer = links.LinkSigner(service.vault.derive("links"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        response: ASGIApp
+        try:
+            response = await self._respond(request)
+        except ClientDisconnect:
+            return
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        path = unquote(request.scope["path"])
+        try:
+            if path.startswith(f"{links.PREFIX}/") and request.method in ("GET", "HEAD"):
+                return download(request, self._service.storage, self._signer, path[len(links.PREFIX) + 1 :])
+            self._authenticate(request)
+            if path.startswith("/_local/"):
+                return _response(await self._local(request.method, path[len("/_local/") :]))
+            return _response(await self._dispatch(request, path))
+        except ArmError as exc:
+            return _response(Reply(exc.status, exc.body()))
+        except (sqlite3.Error, OSError) as exc:
+            log.exception("%s %s", request.method, path)
+            error = ArmError(503, "ServiceUnavailable", f"The service cannot write its state: {exc}. Nothing was changed.")
+            return _response(Reply(error.status, error.body()))
+        except ClientDisconnect:
+            raise
+        except Exception:
+            log.exception("%s %s", request.method, path)
+            error = ArmError(500, "InternalServerError", "Encountered internal server error; see the service's log.")
+            return _response(Reply(error.status, error.body()))
+
+    def _authenticate(self, request: Request) -> None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token.encode()):
+            raise ArmError(401, "AuthenticationFailed", "Authentication failed: the bearer token is missing or wrong.")
+
+    async def _dispatch(self, request: Request, path: str) -> Reply:
+        arm_path = parse_path(path)
+        pattern = arm_path.pattern if arm_path else ""
+        if request.method == "GET" and pattern.startswith(_GROUP_DELETION) and arm_path:
+            handler: Handler | None = groups.poll_delete
+        else:
+            handler = ROUTES.get((request.method, pattern))
+        if not handler or not arm_path:
+            if pattern in _PATTERNS:
+                raise ArmError(405, "MethodNotAllowed", f"{request.method} is not allowed for {path}.")
+            raise ArmError(404, "ResourceNotFound", f"There is no resource or operation at {path}.")
+        query = {name.lower(): value for name, value in request.query_params.items()}
+        _check_version(query, pattern)
+        call = Call(
+            request.method, arm_path, request.scope["path"], query, await _json(request), self._service.base_url
+        )
+        return await handler(self._service, call)
+
+
+def _check_version(query: dict[str, str], pattern: str) -> None:
+    version = query.get("api-version")
+    if not version:
+        raise bad_request(
+            "The api-version query parameter (?api-version=) is required for all requests.",
+            "api-version",
+            code="MissingApiVersionParameter",
+        )
+    if _BATCHAI in pattern and version != API_VERSION:
+        raise bad_request(
+            f"The api-version '{version}' is not supported. The supported version is '{API_VERSION}'.",
+            "api-version",
+            code="InvalidApiVersionParameter",
+        )
+
+
+async def _json(request: Request) -> Any:
+    """The body of a request; None where it has none. Raises ArmError for one that is too large or no JSON."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_BODY:
+            raise ArmError(413, "RequestEntityTooLarge", f"A request body may have {MAX_BODY} bytes at most.")
+    if not content.strip():
+        return None
+    try:
+        return json.loads(content)
+    except ValueError as exc:
+        raise bad_request(f"The request content was invalid and could not be deserialized: {exc}.") from None
+
+
+def _response(reply: Reply) -> Response:
+    """With the headers that the real service sent (wire.md 1.0)."""
+    identifier = str(uuid.uuid4())
+    headers = {
+        "cache-control": "no-cache",
+        "pragma": "no-cache",
+        "expires": "-1",
+        "x-content-type-options": "nosniff",
+        "request-id": identifier,
+        "x-ms-request-id": identifier,
+        **reply.headers,
+    }
+    if reply.body is None:
+        return Response(status_code=reply.status, headers=headers)
+    headers["content-type"] = "application/json; charset=utf-8"
+    return Response(json.dumps(reply.body, separators=(",", ":")), reply.status, headers)

@@ -1,0 +1,1 @@
+"""The ARM protocol: ids, errors, replies, long-running operations, paging."""

@@ -1,0 +1,413 @@
+"""One controller per cluster: brings nodes up and down to what is wanted and starts queued jobs on them.
+
+Everything happens on the event loop's thread: `wake` asks for a pass, a pass looks at the whole cluster and acts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from azext_batchai.service.clock import monotonic, utc_now, wire_now
+from azext_batchai.service.context import Service
+from azext_batchai.service.engine.base import JobOutcome, NodeSpec, TaskError
+from azext_batchai.service.resources import job_plans, job_states, node_specs
+from azext_batchai.service.scheduler import Queue, capacity_of, wanted_nodes
+from azext_batchai.service.store import Record
+
+log = logging.getLogger(__name__)
+
+ALLOCATING, PREPARING, IDLE, RUNNING, UNUSABLE, LEAVING = (
+    "allocating",
+    "preparing",
+    "idle",
+    "running",
+    "unusable",
+    "leaving",
+)
+# Who goes first when a cluster shrinks.
+_RETIREMENT_ORDER = (UNUSABLE, ALLOCATING, PREPARING, IDLE, RUNNING)
+
+
+@dataclass
+class Node:
+    """A node of the cluster; `record` is its durable part."""
+
+    record: Record
+    state: str
+    job: str | None = None
+    idle_since: float = 0.0
+    draining: bool = False
+    bring_up: asyncio.Task[None] | None = None
+    leave: asyncio.Task[None] | None = None
+
+    @property
+    def node_id(self) -> str:
+        return self.record.name
+
+
+@dataclass
+class _Run:
+    """A job on its nodes."""
+
+    nodes: list[Node]
+    ended: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    timer: asyncio.TimerHandle | None = None
+    stopping: bool = False
+
+
+class ClusterController:
+    """Owns the nodes and the queue of one cluster."""
+
+    NO_NODES: ClassVar[dict[str, int]] = {
+        f"{state}NodeCount": 0 for state in (RUNNING, IDLE, UNUSABLE, PREPARING, LEAVING)
+    }
+
+    def __init__(self, service: Service, record: Record) -> None:
+        self._service = service
+        self.key = record.key
+        self._scale: dict[str, Any] = record.properties["scaleSettings"]
+        self._nodes: dict[str, Node] = {}
+        self._runs: dict[str, _Run] = {}
+        self.queue = Queue()
+        self._wake: asyncio.Handle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # What others see
+
+    def state_counts(self) -> dict[str, int]:
+        counts = dict(self.NO_NODES)
+        for node in self._nodes.values():
+            if node.state != ALLOCATING:
+                counts[f"{node.state}NodeCount"] += 1
+        return counts
+
+    def errors(self) -> list[dict[str, Any]]:
+        return [node.record.internal["error"] for node in self._nodes.values() if node.state == UNUSABLE]
+
+    def remote_login(self) -> list[dict[str, Any]]:
+        return [
+            {"nodeId": node.node_id, "ipAddress": "127.0.0.1", "port": node.record.internal["port"]}
+            for node in self._nodes.values()
+            if node.state != ALLOCATING
+        ]
+
+    def node_count(self) -> int:
+        return len(self._nodes)
+
+    def running_jobs(self) -> int:
+        return len(self._runs)
+
+    # What others ask for
+
+    def begin(self) -> None:
+        """Start a new cluster with its initial nodes."""
+        self._provision(self._scale.get("autoScale", {}).get("initialNodeCount", 0))
+        self.wake()
+
+    def rescale(self, scale_settings: dict[str, Any]) -> None:
+        self._scale = scale_settings
+        self.wake()
+
+    def enqueue(self, job: Record) -> None:
+        self.queue.add(job.key, job.seq, job.properties["schedulingPriority"], job.properties["nodeCount"])
+        self.wake()
+
+    def is_running(self, job_key: str) -> bool:
+        return job_key in self._runs
+
+    async def stop(self, job_key: str) -> None:
+        """End a running job's processes and wait until it has ended; what it becomes stands in its record."""
+        run = self._runs.get(job_key)
+        if not run:
+            return
+        if not run.stopping:
+            run.stopping = True
+            await self._service.engine.stop_job(job_key)
+        await asyncio.shield(run.ended)
+
+    async def tear_down(self) -> None:
+        """Take all nodes away for good. Running jobs end as terminated; queued ones keep waiting."""
+        self._closing = True
+        self._cancel_timers()
+        for job_key in list(self._runs):
+            job_states.intend(self._service, job_key, job_states.TERMINATE)
+        await asyncio.gather(*(self.stop(job_key) for job_key in list(self._runs)))
+        await asyncio.gather(*(self._retire(node) for node in list(self._nodes.values())))
+
+    def close(self) -> None:
+        """The service stops: forget everything, end nothing."""
+        self._closing = True
+        self._cancel_timers()
+        for task in self._tasks:
+            task.cancel()
+
+    def resume(self, unfinished: list[Record]) -> None:
+        """Take up nodes and the cluster's unfinished jobs as an earlier service left them."""
+        for record in self._service.store.children(self.key, "node"):
+            node = Node(record, record.internal["state"], idle_since=monotonic())
+            if node.state == RUNNING:
+                node.state = IDLE
+            self._nodes[node.node_id] = node
+            if node.state == LEAVING:
+                self._retire(node)
+            else:
+                node.bring_up = self._spawn(self._bring_up(node, resume=True))
+        for job in unfinished:
+            if job.properties["executionState"] == "queued":
+                self.enqueue(job)
+            else:
+                nodes = [self._nodes[name] for name in job.internal["nodes"] if name in self._nodes]
+                self._launch(job, nodes, resume=True)
+        self.wake()
+
+    def wake(self) -> None:
+        """Ask for a pass; several requests in one turn of the loop make one pass."""
+        if not self._wake and not self._closing:
+            self._wake = asyncio.get_running_loop().call_soon(self._pass)
+
+    # One pass
+
+    def _pass(self) -> None:
+        self._wake = None
+        if self._closing:
+            return
+        self._shrink()
+        self._grow()
+        self._start_jobs()
+        self._settle()
+
+    def _active(self) -> list[Node]:
+        return [node for node in self._nodes.values() if node.state != LEAVING]
+
+    def _wanted(self) -> int:
+        busy = sum(node.state == RUNNING for node in self._nodes.values())
+        return wanted_nodes(self._scale, busy + self.queue.demand(capacity_of(self._scale)))
+
+    def _shrink(self) -> None:
+        active = self._active()
+        for node in active:
+            node.draining = False
+        if "manual" in self._scale:
+            surplus = len(active) - self._wanted()
+            active.sort(key=lambda node: _RETIREMENT_ORDER.index(node.state))
+            for node in active[: max(surplus, 0)]:
+                self._give_up(node, self._scale["manual"]["nodeDeallocationOption"])
+            return
+        self._shrink_idle(active)
+
+    def _shrink_idle(self, active: list[Node]) -> None:
+        """Take away nodes that had nothing to do for long enough, down to what is wanted."""
+        if self._idle_timer:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        maximum = capacity_of(self._scale)
+        keep = self._wanted()
+        spare = sorted(
+            (node for node in active if node.state in (IDLE, UNUSABLE)),
+            key=lambda node: (node.state == IDLE, node.idle_since),
+        )
+        surplus = min(len(active) - keep, len(spare))
+        now, patience = monotonic(), self._service.settings.node_idle_seconds
+        for node in spare[: max(surplus, 0)]:
+            wait = node.idle_since + patience - now
+            if wait <= 0 or len(active) > maximum:
+                self._retire(node)
+            elif not self._idle_timer:
+                self._idle_timer = asyncio.get_running_loop().call_later(wait, self.wake)
+
+    def _give_up(self, node: Node, option: str) -> None:
+        if node.job is None:
+            self._retire(node)
+        elif option == "waitforjobcompletion":
+            node.draining = True
+        else:
+            node.draining = True
+            run = self._runs[node.job]
+            if not run.stopping:
+                job_states.intend(self._service, node.job, job_states.REQUEUE if option == "requeue" else job_states.TERMINATE)
+                self._spawn(self.stop(node.job))
+
+    def _grow(self) -> None:
+        active = self._active()
+        usable = sum(node.state != UNUSABLE for node in active)
+        if "manual" in self._scale:
+            missing = self._wanted() - len(active)
+        else:
+            missing = min(self._wanted() - usable, capacity_of(self._scale) - len(active))
+        self._provision(missing)
+
+    def _start_jobs(self) -> None:
+        if not self.queue:
+            return
+        idle = [node for node in self._nodes.values() if node.state == IDLE and not node.draining]
+        for queued in self.queue.take_startable(len(idle), capacity_of(self._scale)):
+            nodes, idle = idle[: queued.node_count], idle[queued.node_count :]
+            job = job_states.mark_running(self._service, queued.key, [node.node_id for node in nodes])
+            self._launch(job, nodes, resume=False)
+
+    def _settle(self) -> None:
+        """Say `steady` once the wanted nodes are allocated, `resizing` before (wire.md 3.1)."""
+        moving = any(node.state in (ALLOCATING, LEAVING) or node.draining for node in self._nodes.values())
+        state = "resizing" if moving else "steady"
+        record = self._service.store.get(self.key)
+        if record and record.properties["allocationState"] != state:
+            record.properties["allocationState"] = state
+            record.properties["allocationStateTransitionTime"] = wire_now()
+            with self._service.store.transaction():
+                self._service.store.update(record, touch=False)
+
+    # Nodes
+
+    def _provision(self, count: int) -> None:
+        if count <= 0:
+            return
+        store = self._service.store
+        with store.transaction():
+            cluster = store.get(self.key)
+            assert cluster
+            suffix = "-p" if cluster.properties["vmPriority"] == "lowpriority" else ""
+            stamp = utc_now().strftime("%Y%m%dt%H%M%Sz")
+            for _ in range(count):
+                name = f"tvm-{cluster.internal['nodeNumber']}_{cluster.internal['nextNode']}-{stamp}{suffix}"
+                cluster.internal["nextNode"] += 1
+                record = Record(f"{self.key}/nodes/{name}", "node", self.key, {"name": name})
+                record.internal = {"state": ALLOCATING, "port": 0}
+                store.add(record)
+                self._nodes[name] = Node(record, ALLOCATING)
+            store.update(cluster, touch=False)
+        for node in self._nodes.values():
+            if node.state == ALLOCATING and not node.bring_up:
+                node.bring_up = self._spawn(self._bring_up(node, resume=False))
+
+    def _enter(self, node: Node, state: str, **internal: Any) -> None:
+        """The one place where a node's state changes."""
+        node.state = state
+        node.record.internal.update(internal, state=state)
+        with self._service.store.transaction():
+            self._service.store.update(node.record, touch=False)
+
+    async def _bring_up(self, node: Node, resume: bool) -> None:
+        was = node.state
+        try:
+            spec: NodeSpec = node_specs.of(self._service, self.key, node.record)
+            port = await self._service.engine.allocate(spec)
+            if node.state == LEAVING:
+                return
+            self._enter(node, PREPARING if was == ALLOCATING else node.state, port=port)
+            self.wake()
+            if was in (ALLOCATING, PREPARING):
+                await self._service.engine.prepare(node_specs.mounted(self._service, self.key, spec), resume)
+        except TaskError as exc:
+            self._became_unusable(node, exc)
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+            self._became_unusable(node, TaskError("NodeAllocationFailed", "The node could not be set up", {"Info": reason}))
+        else:
+            if node.state == PREPARING:
+                node.idle_since = monotonic()
+                self._enter(node, IDLE)
+        self.wake()
+
+    def _became_unusable(self, node: Node, error: TaskError) -> None:
+        if node.state == LEAVING:
+            return
+        log.warning("node %s is unusable: %s %s %s", node.node_id, error.code, error.message, error.details)
+        error.details.setdefault("NodeId", node.node_id)
+        node.idle_since = monotonic()
+        self._enter(node, UNUSABLE, error=error.body())
+
+    def _retire(self, node: Node) -> asyncio.Task[None]:
+        """Begin to take a node away; it is leaving from this moment on."""
+        if not node.leave:
+            self._enter(node, LEAVING)
+            node.leave = self._spawn(self._leave(node))
+        return node.leave
+
+    async def _leave(self, node: Node) -> None:
+        engine = self._service.engine
+        await engine.interrupt(node.node_id)
+        if node.bring_up:
+            await asyncio.wait([node.bring_up])
+        await engine.release(node.node_id)
+        self._nodes.pop(node.node_id, None)
+        with self._service.store.transaction():
+            self._service.store.remove(node.record.key)
+        self.wake()
+
+    # Jobs
+
+    def _launch(self, job: Record, nodes: list[Node], resume: bool) -> None:
+        run = _Run(nodes)
+        self._runs[job.key] = run
+        for node in nodes:
+            node.job = job.key
+            node.state = RUNNING
+        remaining = job_states.remaining_seconds(job)
+        run.timer = asyncio.get_running_loop().call_later(remaining, self._time_out, job.key)
+        self._spawn(self._run(job, run, resume))
+
+    def _time_out(self, job_key: str) -> None:
+        run = self._runs.get(job_key)
+        if run and not run.stopping:
+            job_states.intend(self._service, job_key, job_states.TIME_OUT)
+            self._spawn(self.stop(job_key))
+
+    async def _run(self, job: Record, run: _Run, resume: bool) -> None:
+        try:
+            for node in run.nodes:
+                if node.bring_up and not node.bring_up.done():
+                    await asyncio.wait([node.bring_up])
+            plan = job_plans.plan_of(self._service, job)
+            if job.internal.get("intent"):
+                await self._service.engine.stop_job(job.key)
+            outcome = await self._service.engine.run_job(plan, resume)
+        except TaskError as exc:
+            outcome = JobOutcome(None, exc)
+        except Exception as exc:
+            log.exception("job %s could not be run", job.key)
+            outcome = JobOutcome(None, TaskError("InternalError", "The job could not be run", {"Info": repr(exc)}))
+        self._ended(job.key, run, outcome)
+
+    def _ended(self, job_key: str, run: _Run, outcome: JobOutcome) -> None:
+        if run.timer:
+            run.timer.cancel()
+        del self._runs[job_key]
+        now = monotonic()
+        for node in run.nodes:
+            node.job = None
+            node.idle_since = now
+            if node.state == RUNNING:
+                node.state = IDLE
+        job = job_states.finish(self._service, job_key, outcome)
+        if job and job.properties["executionState"] == "queued":
+            self.queue.add(job.key, job.seq, job.properties["schedulingPriority"], job.properties["nodeCount"])
+        run.ended.set_result(None)
+        self.wake()
+
+    # Helpers
+
+    def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+        return task
+
+    def _reap(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            log.error("cluster %s: a background task failed", self.key, exc_info=task.exception())
+
+    def _cancel_timers(self) -> None:
+        if self._wake:
+            self._wake.cancel()
+            self._wake = None
+        if self._idle_timer:
+            self._idle_timer.cancel()
+        for run in self._runs.values():
+            if run.timer:
+                run.timer.cancel()

@@ -1,0 +1,1 @@
+"""Engines provide nodes and run jobs on them; `base` is the protocol."""

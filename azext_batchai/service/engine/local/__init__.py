@@ -1,0 +1,1 @@
+"""Nodes as folders and jobs as processes on this machine (Linux)."""

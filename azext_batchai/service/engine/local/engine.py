@@ -1,0 +1,83 @@
+"""The local engine: nodes are folders, jobs are processes on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from azext_batchai.service.engine.base import JobOutcome, JobPlan, Login, NodeSpec, TaskError
+from azext_batchai.service.engine.local.environment import node_environment
+from azext_batchai.service.engine.local.job import LocalJob
+from azext_batchai.service.engine.local.node import LocalNode, open_endpoint
+from azext_batchai.service.engine.local.ssh_server import SshEndpoint
+from azext_batchai.service.engine.local.tasks import Launcher
+from azext_batchai.service.settings import Settings
+
+
+class LocalEngine:
+    """See `engine.base.Engine`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._launcher = Launcher()
+        self._nodes: dict[str, LocalNode] = {}
+        self._jobs: dict[str, LocalJob] = {}
+        self._file_servers: dict[str, SshEndpoint] = {}
+
+    async def start(self) -> None:
+        (self._settings.home / "nodes").mkdir(parents=True, exist_ok=True)
+
+    async def close(self) -> None:
+        endpoints = [node.close() for node in self._nodes.values()]
+        endpoints += [endpoint.close() for endpoint in self._file_servers.values()]
+        await asyncio.gather(*endpoints)
+        await self._launcher.close()
+
+    async def allocate(self, spec: NodeSpec) -> int:
+        root = self._settings.home / "nodes" / spec.node_id
+        node = LocalNode(spec, root, self._launcher, self._settings.kill_grace_seconds)
+        port = await node.open()
+        self._nodes[spec.node_id] = node
+        return port
+
+    async def prepare(self, spec: NodeSpec, resume: bool) -> None:
+        await self._nodes[spec.node_id].prepare(spec, resume)
+
+    async def interrupt(self, node_id: str) -> None:
+        node = self._nodes.get(node_id)
+        if node:
+            await node.interrupt()
+
+    async def release(self, node_id: str) -> None:
+        node = self._nodes.pop(node_id, None)
+        if node:
+            await node.remove()
+
+    async def run_job(self, plan: JobPlan, resume: bool) -> JobOutcome:
+        nodes = [self._nodes[node_id] for node_id in plan.node_ids if node_id in self._nodes]
+        if len(nodes) != len(plan.node_ids):
+            raise TaskError("NodeLost", "The job's node does not exist any more")
+        job = LocalJob(plan, nodes, self._launcher, self._settings.kill_grace_seconds)
+        self._jobs[plan.job_key] = job
+        try:
+            return await job.run(resume)
+        finally:
+            del self._jobs[plan.job_key]
+
+    async def stop_job(self, job_key: str) -> None:
+        job = self._jobs.get(job_key)
+        if job:
+            await job.stop()
+
+    async def open_file_server(self, key: str, folder: str, login: Login, port: int) -> int:
+        data = Path(folder)
+        data.mkdir(parents=True, exist_ok=True)
+        environment = node_environment(data.parent, "fileserver")
+        endpoint = await open_endpoint(key, data.parent, data, login, environment, port)
+        self._file_servers[key] = endpoint
+        return endpoint.port
+
+    async def close_file_server(self, key: str) -> None:
+        endpoint = self._file_servers.pop(key, None)
+        if endpoint:
+            await endpoint.close()

@@ -1,0 +1,226 @@
+"""The launcher: a small process that forks a runner for every task. Run as a script; imports the standard library only.
+
+Why a process of its own: a task must outlive the service and its true exit status must be read by its parent. The
+launcher is one thread in a few megabytes, so a fork of it costs a millisecond, where a new interpreter costs twenty.
+It ends when the service closes its socket; the runners it made go on.
+
+Protocol on the socket given as a file descriptor, each message a 4-byte length and JSON:
+  to the launcher    {"id", "folder", "cookie", "argv", "cwd", "environment", "stdout", "stderr", "grace"}
+  from the launcher  {"id", "pid"} | {"id", "error"}
+
+A runner owns its task's folder:
+  claim.<cookie>  {"pid", "startTime", "bootId"}: made once; whoever makes it owns the start (the service makes an
+             empty one to be sure that a task which never started does not start late)
+  exit.json  {"exitCode"} | {"signal"} | {"error"}, with "ended": written whole when every process of the task is gone
+TERM to a runner ends its task: TERM to all processes, KILL after `grace` seconds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+
+TASK_VARIABLE = "BATCHAI_TASK"
+_PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
+_SIGNALS = {signal.SIGCHLD, signal.SIGTERM}
+_POLL_SECONDS = 0.05
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def serve(channel: socket.socket) -> None:
+    """Fork a runner for each request until the service hangs up."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # runners report through their folders; the kernel reaps them
+    while True:
+        header = _receive(channel, 4)
+        body = _receive(channel, struct.unpack("!I", header)[0]) if header else None
+        if body is None:
+            return
+        request = json.loads(body)
+        reply = {"id": request["id"]}
+        try:
+            pid = os.fork()
+        except OSError as exc:
+            reply["error"] = exc.strerror
+        else:
+            if pid == 0:
+                _become_runner(channel, request)
+            reply["pid"] = pid
+        message = json.dumps(reply).encode()
+        try:
+            channel.sendall(struct.pack("!I", len(message)) + message)
+        except OSError:
+            return
+
+
+def _receive(channel: socket.socket, size: int) -> bytes | None:
+    data = b""
+    while len(data) < size:
+        try:
+            part = channel.recv(size - len(data))
+        except OSError:
+            return None
+        if not part:
+            return None
+        data += part
+    return data
+
+
+def _become_runner(channel: socket.socket, request: dict) -> None:
+    status = 1
+    try:
+        channel.close()
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        _libc.prctl(_PR_SET_NAME, request["cookie"].encode()[:15], 0, 0, 0)
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        folder = request["folder"]
+        if _claim(folder, request["cookie"]):
+            result = _run(request)
+            result["ended"] = time.time()
+            _write(folder, "exit.json", result)
+            status = 0
+    finally:
+        os._exit(status)
+
+
+def _claim(folder: str, cookie: str) -> bool:
+    """Make this process the task's owner; False when somebody else is."""
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+        start = file.read().rpartition(")")[2].split()[19]
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot = file.read().strip()
+    temporary = os.path.join(folder, f"pid.{os.getpid()}")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump({"pid": os.getpid(), "startTime": start, "bootId": boot}, file)
+    try:
+        os.link(temporary, os.path.join(folder, f"claim.{cookie}"))
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    return True
+
+
+def _write(folder: str, name: str, content: dict) -> None:
+    temporary = os.path.join(folder, f"{name}.{os.getpid()}")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, os.path.join(folder, name))
+
+
+def _run(request: dict) -> dict:
+    """Start the command, wait for it, leave no process of it behind."""
+    failure_in, failure_out = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(failure_in)
+        _become_command(request, failure_out)
+    os.close(failure_out)
+    with os.fdopen(failure_in, "rb") as pipe:
+        failure = pipe.read().decode()  # empty: the exec closed it
+    result: dict | None = {"error": failure} if failure else None
+    kill_at = stopping = None
+    while True:
+        result = result or {}
+        children_left = _reap(pid, result)
+        if not children_left:
+            return result
+        if result and not stopping:  # the command has ended: what it left behind goes too
+            stopping = signal.SIGTERM
+            kill_at = time.monotonic() + request["grace"]
+            _signal_all(stopping)
+        if not stopping:
+            received = signal.sigwaitinfo(_SIGNALS)
+        else:
+            if time.monotonic() >= kill_at:
+                stopping = signal.SIGKILL
+            if stopping == signal.SIGKILL:
+                _signal_all(stopping)
+            received = signal.sigtimedwait(_SIGNALS, _POLL_SECONDS)
+        if received and received.si_signo == signal.SIGTERM and not stopping:
+            stopping = signal.SIGTERM
+            kill_at = time.monotonic() + request["grace"]
+            _signal_all(stopping)
+
+
+def _reap(command: int, result: dict) -> bool:
+    """Collect ended children and note the command's status; False when no child is left."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
+        if pid == command and "error" not in result:
+            if os.WIFSIGNALED(status):
+                result["signal"] = os.WTERMSIG(status)
+            else:
+                result["exitCode"] = os.WEXITSTATUS(status)
+
+
+def _signal_all(number: int) -> None:
+    """Signal every descendant: as their subreaper this process has them all below it."""
+    parents = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                    fields = file.read().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(name)] = (int(fields[1]), fields[0])
+    family = {os.getpid()}
+    grown = True
+    while grown:
+        more = {pid for pid, (parent, _) in parents.items() if parent in family} - family
+        family |= more
+        grown = bool(more)
+    for pid in family - {os.getpid()}:
+        if parents[pid][1] != "Z":
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+
+def _become_command(request: dict, failure: int) -> None:
+    """Replace this forked child by the command; says why on `failure` where it cannot."""
+    os.set_inheritable(failure, False)
+    step = ""
+    try:
+        os.setsid()
+        for path, descriptor in ((os.devnull, 0), (request["stdout"], 1), (request["stderr"], 2)):
+            step = path
+            flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            opened = os.open(path, flags, 0o666)
+            os.dup2(opened, descriptor)
+            if opened != descriptor:
+                os.close(opened)
+        step = request["cwd"]
+        os.chdir(step)
+        os.umask(0o022)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        step = request["argv"][0]
+        os.execve(step, request["argv"], {**request["environment"], TASK_VARIABLE: request["cookie"]})
+    except OSError as exc:
+        os.write(failure, f"{step}: {exc.strerror}".encode())
+    finally:
+        os._exit(127)
+
+
+if __name__ == "__main__":
+    _libc.prctl(_PR_SET_NAME, b"batchai-launch", 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    serve(socket.socket(fileno=int(sys.argv[1])))

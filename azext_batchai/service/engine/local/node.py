@@ -1,0 +1,175 @@
+"""A local node: a folder, links to its volumes, an SSH endpoint, and the tasks that run on it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from azext_batchai.service.engine.base import Login, NodeSpec, TaskError, Volume
+from azext_batchai.service.engine.local.environment import expand, node_environment, shell
+from azext_batchai.service.engine.local.ssh_server import SshEndpoint, SshEndpointSpec
+from azext_batchai.service.engine.local.tasks import Command, Launcher, Task
+from azext_batchai.service.secrets_vault import check_password
+
+_LAST_BYTES = 2000
+
+
+class LocalNode:
+    """One node in `root`; `spec` says what it is to be."""
+
+    def __init__(self, spec: NodeSpec, root: Path, launcher: Launcher, grace: float) -> None:
+        self.spec = spec
+        self.root = root
+        self._launcher = launcher
+        self._grace = grace
+        self._endpoint: SshEndpoint | None = None
+        self._setup: Task | None = None
+        self._closing = False
+        self.environment = node_environment(root, spec.node_id)
+
+    @property
+    def mounts(self) -> Path:
+        return self.root / "mounts"
+
+    async def open(self) -> int:
+        """Make the folder and the SSH endpoint; returns the port, the former one where it is free. Raises OSError."""
+        for name in ("home", "tmp", "mounts", "logs", "jobs", "tasks"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        self._endpoint = await open_endpoint(
+            self.spec.node_id, self.root, self.root / "home", self.spec.login, self.environment, self.spec.port
+        )
+        return self._endpoint.port
+
+    async def prepare(self, spec: NodeSpec, resume: bool) -> None:
+        """Mount the volumes, then run the setup task. Raises TaskError."""
+        self.spec = spec
+        link_volumes(self.mounts, spec.volumes)
+        if spec.setup:
+            await self._run_setup(resume)
+
+    async def _run_setup(self, resume: bool) -> None:
+        setup = self.spec.setup
+        assert setup
+        prefix = Path(expand(setup.output_prefix, self.environment))
+        if not prefix.is_absolute():
+            raise TaskError(
+                "SetupTaskOutputPathInvalid",
+                "The output path of the setup task is not an absolute path",
+                {"Path": setup.output_prefix},
+            )
+        output = prefix / setup.output_suffix
+        if prefix.is_relative_to(self.root / "logs"):
+            output = prefix
+        stdout, stderr = (output / f"{name}-{self.spec.node_id}.txt" for name in ("stdout", "stderr"))
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise TaskError(
+                "SetupTaskOutputPathInvalid",
+                "The output path of the setup task cannot be made",
+                {"Path": setup.output_prefix, "Info": exc.strerror or str(exc)},
+            ) from None
+        environment = {**self.environment, **setup.environment}
+        command = Command(
+            (shell(), "-c", setup.command_line), self.root / "home", environment, stdout, stderr
+        )
+        self._setup = Task(self._launcher, self.root / "tasks" / "setup", self._grace)
+        if self._closing:
+            raise TaskError("NodeReleased", "The node was released")
+        end = await self._setup.run(command, resume)
+        if end.exit_code != 0:
+            raise TaskError(
+                "SetupTaskFailed",
+                "The setup task failed with a non-zero exit code",
+                {"ExitCode": str(end.exit_code), "StdErr": tail(stderr), "Path": str(stderr)},
+            )
+
+    async def interrupt(self) -> None:
+        """End the setup task, if one runs or is about to."""
+        self._closing = True
+        if self._setup:
+            await self._setup.stop()
+
+    async def close(self) -> None:
+        """Close the endpoint and what runs in its sessions; jobs go on."""
+        if self._endpoint:
+            await self._endpoint.close()
+            self._endpoint = None
+
+    async def remove(self) -> None:
+        await self.close()
+        await asyncio.to_thread(remove_tree, self.root)
+
+
+async def open_endpoint(
+    name: str, root: Path, home: Path, login: Login, environment: dict[str, str], port: int
+) -> SshEndpoint:
+    """An SSH endpoint whose host key lies in `root`; on another port where `port` is taken by now."""
+    password_hash = login.password_hash
+    spec = SshEndpointSpec(
+        node_id=name,
+        host_key_path=root / "ssh_host_ed25519_key",
+        home=home,
+        user_name=login.user_name,
+        authorized_keys=login.public_keys,
+        verify_password=(lambda given: check_password(given, password_hash)) if password_hash else None,
+        environment=lambda: environment,
+        port=port,
+    )
+    try:
+        return await SshEndpoint.start(spec)
+    except OSError:
+        if not port:
+            raise
+    from dataclasses import replace
+
+    return await SshEndpoint.start(replace(spec, port=0))
+
+
+def link_volumes(root: Path, volumes: Iterable[Volume]) -> None:
+    """Show each volume at its place below `root`. Raises TaskError naming the one that cannot be shown."""
+    for volume in volumes:
+        place = root / PurePosixPath(volume.relative_path)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.is_symlink():
+                place.unlink()
+            place.symlink_to(volume.source, target_is_directory=True)
+        except OSError as exc:
+            raise TaskError(
+                "MountFailed",
+                f"Unable to mount a volume at '{volume.relative_path}'",
+                {"Info": exc.strerror or str(exc)},
+            ) from None
+
+
+def tail(path: Path) -> str:
+    """The last lines of a file, for an error's details."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - _LAST_BYTES, 0))
+            return file.read().decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def remove_tree(root: Path) -> None:
+    """Remove a folder with all in it, read-only folders too; links are removed, not followed."""
+
+    def make_writable(function: object, path: str, error: object) -> None:
+        parent = os.path.dirname(path)
+        try:
+            os.chmod(parent, stat.S_IRWXU)
+            os.chmod(path, stat.S_IRWXU)
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
+        except OSError:
+            pass
+
+    shutil.rmtree(root, onerror=make_writable)

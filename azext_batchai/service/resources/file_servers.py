@@ -1,0 +1,157 @@
+"""File servers (wire.md 1.5): a shared folder with an SSH endpoint of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+from azext_batchai.service.arm import operations, paging, replies
+from azext_batchai.service.arm.call import Call
+from azext_batchai.service.arm.errors import conflict, not_found
+from azext_batchai.service.arm.ids import batchai_id, check_name, key_of
+from azext_batchai.service.arm.replies import Reply
+from azext_batchai.service.arm.schema import Array, Enum, Field, Integer, Object, String, clean
+from azext_batchai.service.clock import wire_now
+from azext_batchai.service.context import Service
+from azext_batchai.service.resources import accounts, cascade, volumes, workspaces
+from azext_batchai.service.store import Record
+
+KIND = "fileserver"
+MOUNT_POINT = "/data"
+_SSH = Object(
+    {
+        "publicIPsToAllow": Field(Array(String(minimum=1), maximum=400)),
+        "userAccountSettings": Field(accounts.USER_ACCOUNT, required=True),
+    }
+)
+_DISKS = Object(
+    {
+        "diskSizeInGB": Field(Integer(1, 32767), required=True),
+        "cachingType": Field(Enum(("none", "readonly", "readwrite")), default="none"),
+        "diskCount": Field(Integer(1, 64), required=True),
+        "storageAccountType": Field(Enum(("Standard_LRS", "Premium_LRS")), required=True),
+    }
+)
+_FILE_SERVER = Object(
+    {
+        "vmSize": Field(String(r"[A-Za-z0-9_]+", minimum=1, maximum=64, upper=True), required=True),
+        "sshConfiguration": Field(_SSH, required=True),
+        "dataDisks": Field(_DISKS, required=True),
+        "subnet": Field(volumes.RESOURCE_ID),
+    }
+)
+
+
+def find(service: Service, call: Call) -> Record:
+    workspaces.find(service, call)
+    record = service.store.get(key_of(_id(call)))
+    if not record:
+        raise not_found("fileserver", call.names[1])
+    return record
+
+
+def _id(call: Call) -> str:
+    """The id has `fileservers` where the URL has `fileServers` (wire.md 1.0)."""
+    return batchai_id(call.subscription, call.group, "workspaces", call.names[0], "fileservers", call.names[1])
+
+
+async def create(service: Service, call: Call) -> Reply:
+    workspace = workspaces.find(service, call)
+    check_name("fileServer", call.name)
+    cleaned = clean(_FILE_SERVER, call.properties())
+    fingerprint = service.vault.fingerprint(call.properties())
+    existing = service.store.get(key_of(_id(call)))
+    if existing:
+        if existing.internal.get("deleting") or existing.internal["fingerprint"] != fingerprint:
+            raise conflict(f"The file server {existing.name} already exists with other properties.")
+        return replies.resource(existing, existing.body)
+    unique = uuid.uuid4()
+    settings = cleaned.body["sshConfiguration"]["userAccountSettings"]
+    path = "properties.sshConfiguration.userAccountSettings"
+    now = wire_now()
+    subnet = cleaned.body.pop("subnet", None) or {
+        "id": f"/subscriptions/{call.subscription}/resourceGroups/fileserverrg-{unique}"
+        f"/providers/Microsoft.Network/virtualNetworks/{unique}vnet/subnets/Subnet-1"
+    }
+    body: dict[str, Any] = {
+        "id": batchai_id(call.subscription, call.group, "workspaces", workspace.name, "fileservers", call.name),
+        "name": call.name,
+        "type": "Microsoft.BatchAI/workspaces/fileservers",
+        "properties": {
+            "provisioningState": "succeeded",
+            "creationTime": now,
+            "provisioningStateTransitionTime": now,
+            **cleaned.body,
+            "subnet": subnet,
+        },
+    }
+    record = Record(key_of(body["id"]), KIND, workspace.key, body)
+    record.internal = {
+        "fingerprint": fingerprint,
+        "login": accounts.take_login(cleaned, path, settings),
+        "folder": str(service.settings.home / "fileservers" / str(unique) / "data"),
+        "port": 0,
+    }
+    await _open(service, record)
+    with service.store.transaction():
+        service.store.add(record)
+        operation = service.operations.done(f"{call.subscription}${call.group}${workspace.name}${call.name}")
+    return operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
+
+
+async def _open(service: Service, record: Record) -> None:
+    """Make the folder and its endpoint, and say where they are.
+
+    `fileServerPublicPort` and `localPath` are additions: a server here shares its address with others.
+    """
+    settings = record.properties["sshConfiguration"]["userAccountSettings"]
+    login = accounts.login(settings, record.internal["login"])
+    port = await service.engine.open_file_server(record.key, record.internal["folder"], login, record.internal["port"])
+    record.internal["port"] = port
+    record.properties["mountSettings"] = {
+        "mountPoint": MOUNT_POINT,
+        "fileServerPublicIP": "127.0.0.1",
+        "fileServerInternalIP": "127.0.0.1",
+        "fileServerPublicPort": port,
+        "localPath": record.internal["folder"],
+    }
+
+
+async def resume(service: Service) -> None:
+    """Open the endpoints again after a restart."""
+    for record in service.store.all_of(KIND):
+        if not record.internal.get("deleting"):
+            await _open(service, record)
+            with service.store.transaction():
+                service.store.update(record, touch=False)
+
+
+async def get(service: Service, call: Call) -> Reply:
+    record = find(service, call)
+    return replies.resource(record, record.body)
+
+
+async def list_by_workspace(service: Service, call: Call) -> Reply:
+    parent = workspaces.find(service, call).key
+    return paging.record_page(
+        call, lambda after, limit: service.store.children(parent, KIND, after, limit), lambda record: record.body
+    )
+
+
+async def delete(service: Service, call: Call) -> Reply:
+    workspace = workspaces.find(service, call)
+    record = service.store.get(key_of(_id(call)))
+    if not record:
+        return replies.empty(204)
+    resource_id = f"{call.subscription}${call.group}${workspace.name}${record.name}"
+    operation = cascade.delete_in_background(service, record, resource_id)
+    return operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
+
+
+async def tear_down(service: Service, record: Record) -> None:
+    import shutil
+    from pathlib import Path
+
+    await service.engine.close_file_server(record.key)
+    await asyncio.to_thread(shutil.rmtree, Path(record.internal["folder"]).parent, ignore_errors=True)

@@ -1,0 +1,50 @@
+"""From a job's record to the plan that an engine launches."""
+
+from __future__ import annotations
+
+from azext_batchai.service.context import Service
+from azext_batchai.service.engine.base import JobPlan, TaskError
+from azext_batchai.service.resources import node_specs, volumes
+from azext_batchai.service.store import Record
+from azext_batchai.service.toolkits import launch_plan
+
+
+def plan_of(service: Service, record: Record) -> JobPlan:
+    """How a job is to be launched. Raises TaskError for a volume that cannot be mounted."""
+    properties = record.properties
+    segments = record.body["id"].split("/")
+    container = properties.get("containerSettings")
+    notes: tuple[str, ...] = ()
+    if container:
+        image = container["imageSourceRegistry"]["image"]
+        if not service.settings.containers_on_host:
+            raise TaskError(
+                "FailedStartingContainer",
+                "unable to start docker container",
+                {
+                    "imageName": image,
+                    "Info": "The local engine does not run containers. Set AZURE_BATCHAI_CONTAINERS_ON_HOST=1 "
+                    "before the service starts to run such jobs directly on the node.",
+                },
+            )
+        notes = (f"container image {image} is not used: AZURE_BATCHAI_CONTAINERS_ON_HOST runs the job on the node",)
+    return JobPlan(
+        job_key=record.key,
+        attempt=record.internal["attempt"],
+        workspace=segments[-5],
+        experiment=segments[-3],
+        name=record.name,
+        node_ids=tuple(record.internal["nodes"]),
+        volumes=tuple(volumes.resolve(service, properties.get("mountVolumes", {}))),
+        output_prefix=properties["stdOutErrPathPrefix"],
+        output_segment=properties["jobOutputDirectoryPathSegment"],
+        directories=tuple(
+            (entry["id"], entry["pathPrefix"], entry.get("pathSuffix", ""))
+            for entry in properties.get("outputDirectories", ())
+        ),
+        inputs=tuple((entry["id"], entry["path"]) for entry in properties.get("inputDirectories", ())),
+        environment=node_specs.environment(service, record, properties, "properties"),
+        preparation=properties.get("jobPreparation", {}).get("commandLine"),
+        processes=launch_plan(properties),
+        notes=notes,
+    )

@@ -1,0 +1,59 @@
+"""The body of a job (definitions.md JobBaseProperties), in the order of the wire (wire.md 1.4)."""
+
+from __future__ import annotations
+
+from azext_batchai.service.arm.schema import Array, Duration, Enum, Field, Integer, Object, String
+from azext_batchai.service.resources import clusters, volumes
+
+_TEXT = Field(String(minimum=1), required=True)
+_ID = Field(String(r"[A-Za-z0-9_]+", minimum=1), required=True)
+# The settings object that makes a job's toolkit; the others of the OpenAPI file are refused by `jobs.create`.
+TOOLKITS = {"customToolkitSettings": "custom"}
+OTHER_TOOLKITS = (
+    "cntkSettings",
+    "pyTorchSettings",
+    "tensorFlowSettings",
+    "caffeSettings",
+    "caffe2Settings",
+    "chainerSettings",
+    "customMpiSettings",
+    "horovodSettings",
+)
+
+_REGISTRY = Object(
+    {
+        "serverUrl": Field(String(minimum=1)),
+        "image": _TEXT,
+        "credentials": Field(
+            Object(
+                {
+                    "username": _TEXT,
+                    "password": Field(String(), secret=True),
+                    "passwordSecretReference": Field(volumes.KEY_VAULT_SECRET),
+                },
+                one_of=("password", "passwordSecretReference"),
+            )
+        ),
+    }
+)
+JOB = Object(
+    {
+        "schedulingPriority": Field(Enum(("low", "normal", "high")), default="normal"),
+        "cluster": Field(volumes.RESOURCE_ID, required=True),
+        "nodeCount": Field(Integer(1, clusters.MAX_NODES), required=True),
+        "containerSettings": Field(
+            Object({"imageSourceRegistry": Field(_REGISTRY, required=True), "shmSize": Field(String(minimum=1))})
+        ),
+        "mountVolumes": Field(volumes.MOUNT_VOLUMES),
+        "customToolkitSettings": Field(Object({"commandLine": _TEXT})),
+        "jobPreparation": Field(Object({"commandLine": _TEXT})),
+        "stdOutErrPathPrefix": _TEXT,
+        "inputDirectories": Field(Array(Object({"id": _ID, "path": _TEXT}))),
+        "outputDirectories": Field(Array(Object({"id": _ID, "pathPrefix": _TEXT, "pathSuffix": Field(String())}))),
+        "environmentVariables": Field(clusters.ENVIRONMENT),
+        "secrets": Field(clusters.SECRETS),
+        "constraints": Field(
+            Object({"maxWallClockTime": Field(Duration(), default="P150D")}), default={"maxWallClockTime": "P150D"}
+        ),
+    },
+)

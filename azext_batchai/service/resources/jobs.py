@@ -1,0 +1,194 @@
+"""Jobs (wire.md 1.4, 2): create, read, terminate, delete. Their states change in `job_states`."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from azext_batchai.service.arm import operations, paging, replies
+from azext_batchai.service.arm.call import Call
+from azext_batchai.service.arm.errors import bad_request, conflict, not_found, not_supported
+from azext_batchai.service.arm.ids import batchai_id, check_name, key_of
+from azext_batchai.service.arm.replies import Reply
+from azext_batchai.service.arm.schema import Cleaned, clean
+from azext_batchai.service.clock import wire_now
+from azext_batchai.service.context import Service
+from azext_batchai.service.engine.base import JobOutcome
+from azext_batchai.service.resources import cascade, experiments, job_states, volumes, workspaces
+from azext_batchai.service.resources.job_schema import JOB, OTHER_TOOLKITS, TOOLKITS
+from azext_batchai.service.store import Record
+
+KIND = "job"
+
+
+def find(service: Service, call: Call) -> Record:
+    """The job that the path names. Raises ArmError 404, for a missing parent too."""
+    experiments.find(service, call)
+    record = service.store.get(key_of(_id(call)))
+    if not record:
+        raise not_found("job", call.names[2])
+    return record
+
+
+def _id(call: Call) -> str:
+    names = call.names
+    return batchai_id(
+        call.subscription, call.group, "workspaces", names[0], "experiments", names[1], "jobs", names[2]
+    )
+
+
+async def create(service: Service, call: Call) -> Reply:
+    """202; the same body again gives 200 and the job as it was created, another one 409 (wire.md 1.4)."""
+    workspace = workspaces.find(service, call)
+    experiment = experiments.find(service, call)
+    check_name("job", call.name)
+    given = call.properties()
+    cleaned = _checked(given)
+    fingerprint = service.vault.fingerprint(given)
+    existing = service.store.get(key_of(_id(call)))
+    if existing:
+        if existing.internal.get("deleting") or existing.internal["fingerprint"] != fingerprint:
+            raise conflict(f"The job {existing.name} already exists with other properties.")
+        return replies.resource(existing, _as_created(existing))
+    cluster_key = key_of(cleaned.body["cluster"]["id"])
+    cluster = service.store.get(cluster_key)
+    if not cluster or cluster.kind != "cluster" or cluster.internal.get("deleting"):
+        raise not_found("cluster", cleaned.body["cluster"]["id"].rstrip("/").rsplit("/", 1)[-1])
+    body = _body(call, workspace, experiment, cleaned)
+    record = Record(key_of(body["id"]), KIND, experiment.key, body)
+    record.internal = {"fingerprint": fingerprint, "cluster": cluster_key, "attempt": 0, "nodes": []}
+    with service.store.transaction():
+        service.store.add(record)
+        if cleaned.secrets:
+            service.vault.seal(record.key, cleaned.secrets)
+        operation = service.operations.done(
+            f"{call.subscription}${call.group}${workspace.name}${experiment.name}${call.name}"
+        )
+    service.controllers[cluster_key].enqueue(record)
+    return operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
+
+
+def _checked(given: dict[str, Any]) -> Cleaned:
+    """Raises ArmError 400 for a wrong body and 501 for what cannot be run."""
+    found = [name for name in (*TOOLKITS, *OTHER_TOOLKITS) if given.get(name) is not None]
+    if len(found) != 1:
+        raise bad_request(
+            "'properties' must have the settings of exactly one toolkit "
+            f"({', '.join((*TOOLKITS, *OTHER_TOOLKITS))}); there are {len(found)}.",
+            "properties",
+        )
+    if found[0] in OTHER_TOOLKITS:
+        raise not_supported(f"Jobs with '{found[0]}' are not supported yet: use customToolkitSettings.")
+    cleaned = clean(JOB, given)
+    volumes.check(cleaned.body.get("mountVolumes", {}), "properties.mountVolumes")
+    if any("valueSecretReference" in secret for secret in cleaned.body.get("secrets", ())):
+        raise not_supported("Key Vault references are not supported: give the secret's value.")
+    ids = [directory["id"] for directory in cleaned.body.get("outputDirectories", ())]
+    if len(set(ids)) != len(ids) or "stdouterr" in ids:
+        raise bad_request("'properties.outputDirectories' ids must be unique and not 'stdouterr'.", "outputDirectories")
+    return cleaned
+
+
+def _body(call: Call, workspace: Record, experiment: Record, cleaned: Cleaned) -> dict[str, Any]:
+    segments = ("workspaces", workspace.name, "experiments", experiment.name, "jobs", call.name)
+    properties: dict[str, Any] = {"experimentName": experiment.name}
+    for name, value in cleaned.body.items():
+        if name == "nodeCount":
+            properties["jobOutputDirectoryPathSegment"] = (
+                f"{call.subscription}/{call.group}/{'/'.join(segments)}/{uuid.uuid4()}"
+            )
+        if name in TOOLKITS:
+            properties["toolType"] = TOOLKITS[name]
+        properties[name] = value
+    now = wire_now()
+    properties["creationTime"] = now
+    properties["provisioningState"] = "succeeded"
+    properties["provisioningStateTransitionTime"] = now
+    properties["executionState"] = "queued"
+    properties["executionStateTransitionTime"] = now
+    return {
+        "id": batchai_id(call.subscription, call.group, *segments),
+        "name": call.name,
+        "type": "Microsoft.BatchAI/workspaces/experiments/jobs",
+        "properties": properties,
+    }
+
+
+def _as_created(record: Record) -> dict[str, Any]:
+    """A replayed PUT shows the job frozen at its creation (wire.md 1.4)."""
+    properties = dict(record.properties)
+    properties.pop("executionInfo", None)
+    properties["executionState"] = "queued"
+    properties["executionStateTransitionTime"] = properties["creationTime"]
+    return {**record.body, "properties": properties}
+
+
+async def get(service: Service, call: Call) -> Reply:
+    record = find(service, call)
+    return replies.resource(record, record.body)
+
+
+async def list_by_experiment(service: Service, call: Call) -> Reply:
+    parent = experiments.find(service, call).key
+    return paging.record_page(
+        call, lambda after, limit: service.store.children(parent, KIND, after, limit), lambda record: record.body
+    )
+
+
+async def list_remote_login(service: Service, call: Call) -> Reply:
+    """The nodes that the job runs on (swagger only: never recorded live)."""
+    record = find(service, call)
+    controller = service.controllers.get(record.internal["cluster"])
+    logins = controller.remote_login() if controller else []
+    nodes = record.internal["nodes"] if record.properties["executionState"] in ("running", "terminating") else []
+    return paging.item_page(call, [login for login in logins if login["nodeId"] in nodes])
+
+
+async def terminate(service: Service, call: Call) -> Reply:
+    """202 for a job that has not ended; 200 and nothing for one that has (wire.md 1.4)."""
+    record = find(service, call)
+    if record.properties["executionState"] in job_states.ENDED:
+        return replies.empty(200)
+    location = workspaces.location_of(service, call)
+    resource_id = f"{call.subscription}${call.group}${'$'.join(call.names)}"
+    with service.store.transaction():
+        operation = service.operations.begin(resource_id)
+        job_states.intend(service, record.key, job_states.TERMINATE)
+    cascade.in_background(_terminate(service, record.key, operation))
+    return operations.accepted(call.base_url, call.subscription, location, operation)
+
+
+async def _terminate(service: Service, key: str, operation: str) -> None:
+    await stop(service, key)
+    service.operations.finish(operation)
+
+
+async def stop(service: Service, key: str) -> None:
+    """End a job that waits or runs, as its record's intent says."""
+    record = service.store.get(key)
+    controller = service.controllers.get(record.internal["cluster"]) if record else None
+    if controller and controller.is_running(key):
+        await controller.stop(key)
+    elif record and record.properties["executionState"] not in job_states.ENDED:
+        if controller:
+            controller.queue.remove(key)
+        job_states.finish(service, key, JobOutcome(None))
+
+
+async def delete(service: Service, call: Call) -> Reply:
+    """202; a job that runs is ended first (wire.md 1.4)."""
+    location = workspaces.location_of(service, call)
+    experiments.find(service, call)
+    record = service.store.get(key_of(_id(call)))
+    if not record:
+        return replies.empty(204)
+    resource_id = f"{call.subscription}${call.group}${'$'.join(call.names)}"
+    operation = cascade.delete_in_background(service, record, resource_id)
+    return operations.accepted(call.base_url, call.subscription, location, operation)
+
+
+async def tear_down(service: Service, record: Record) -> None:
+    if record.properties["executionState"] not in job_states.ENDED:
+        with service.store.transaction():
+            job_states.intend(service, record.key, job_states.TERMINATE)
+        await stop(service, record.key)

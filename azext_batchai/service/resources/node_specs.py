@@ -1,0 +1,49 @@
+"""What an engine needs to know of a cluster's node."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from azext_batchai.service.context import Service
+from azext_batchai.service.engine.base import NodeSpec, SetupTask
+from azext_batchai.service.resources import accounts, volumes
+from azext_batchai.service.store import Record
+
+
+def of(service: Service, cluster_key: str, node: Record) -> NodeSpec:
+    """The node without its volumes: enough to allocate it."""
+    cluster = service.store.get(cluster_key)
+    assert cluster
+    login = accounts.login(cluster.properties["userAccountSettings"], cluster.internal["login"])
+    task = cluster.properties.get("nodeSetup", {}).get("setupTask")
+    setup = None
+    if task:
+        setup = SetupTask(
+            task["commandLine"],
+            environment(service, cluster, task, "properties.nodeSetup.setupTask"),
+            task["stdOutErrPathPrefix"],
+            task["stdOutErrPathSuffix"],
+        )
+    return NodeSpec(node.name, cluster_key, login, (), setup, node.internal["port"])
+
+
+def mounted(service: Service, cluster_key: str, spec: NodeSpec) -> NodeSpec:
+    """The node with its volumes. Raises TaskError for one that cannot be mounted."""
+    cluster = service.store.get(cluster_key)
+    assert cluster
+    found = volumes.resolve(service, cluster.properties.get("nodeSetup", {}).get("mountVolumes", {}))
+    return replace(spec, volumes=tuple(found))
+
+
+def environment(service: Service, owner: Record, settings: dict[str, object], path: str) -> dict[str, str]:
+    """The user's environment variables and secrets of a job or a setup task."""
+    sealed = service.vault.open(owner.key) or {}
+    variables: dict[str, str] = {}
+    plain = settings.get("environmentVariables", [])
+    secret = settings.get("secrets", [])
+    assert isinstance(plain, list) and isinstance(secret, list)
+    for entry in plain:
+        variables[entry["name"]] = entry["value"]
+    for index, entry in enumerate(secret):
+        variables[entry["name"]] = sealed.get(f"{path}.secrets[{index}].value", "")
+    return variables

@@ -1,0 +1,197 @@
+"""Microsoft.Storage as far as Batch AI's users need it: accounts, keys, file shares and blob containers.
+
+An account, share or container is a plain folder; its resource tells where (`localPath`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from typing import Any
+
+from azext_batchai.service.arm import paging
+from azext_batchai.service.arm.call import Call
+from azext_batchai.service.arm.errors import ArmError, bad_request, conflict
+from azext_batchai.service.arm.ids import key_of
+from azext_batchai.service.arm.replies import Reply, empty
+from azext_batchai.service.clock import wire_now
+from azext_batchai.service.context import Service
+from azext_batchai.service.resources import groups
+from azext_batchai.service.storage.layout import BLOBS, FILES
+from azext_batchai.service.store import Record
+
+KIND = "account"
+_CHILDREN = {
+    FILES: ("fileServices", "shares"),
+    BLOBS: ("blobServices", "containers"),
+}
+
+
+def _id(call: Call) -> str:
+    return (
+        f"/subscriptions/{call.subscription}/resourceGroups/{call.group}"
+        f"/providers/Microsoft.Storage/storageAccounts/{call.names[0].lower()}"
+    )
+
+
+def find(service: Service, call: Call) -> Record:
+    record = service.store.get(key_of(_id(call)))
+    if not record:
+        raise ArmError(
+            404,
+            "ResourceNotFound",
+            f"The Resource 'Microsoft.Storage/storageAccounts/{call.names[0]}' under resource group "
+            f"'{call.group}' was not found.",
+        )
+    return record
+
+
+def project(service: Service, record: Record) -> dict[str, Any]:
+    properties = {
+        **record.properties,
+        "primaryEndpoints": {
+            kind: f"{service.base_url}/{record.name}/" for kind in ("blob", "file")
+        },
+        "localPath": str(service.storage.account(record.name)),
+    }
+    return {**record.body, "properties": properties}
+
+
+async def create(service: Service, call: Call) -> Reply:
+    """200 with the finished account; account names are unique over all groups, as in Azure."""
+    record = service.store.get(key_of(_id(call)))
+    if record:
+        return Reply(200, project(service, record))
+    name = call.names[0].lower()
+    folder = service.storage.account(call.names[0])
+    location = call.body.get("location") if isinstance(call.body, dict) else None
+    if not isinstance(location, str) or not re.fullmatch(r"[-\w. ]+", location):
+        raise bad_request("'location' is required.", "location", code="LocationRequired")
+    if _owner(service, name):
+        raise conflict(f"The storage account named {name} is already taken.", code="StorageAccountAlreadyTaken")
+    location = location.replace(" ", "").lower()
+    body = {
+        "id": _id(call),
+        "name": name,
+        "type": "Microsoft.Storage/storageAccounts",
+        "location": location,
+        "kind": "StorageV2",
+        "sku": {"name": "Standard_LRS", "tier": "Standard"},
+        "properties": {"provisioningState": "Succeeded", "creationTime": wire_now()},
+    }
+    for service_folder in (FILES, BLOBS):
+        (folder / service_folder).mkdir(parents=True, exist_ok=True)
+    record = Record(key_of(_id(call)), KIND, groups.key(call.subscription, call.group), body)
+    with service.store.transaction():
+        groups.ensure(service, call.subscription, call.group, location)
+        service.store.add(record)
+    return Reply(200, project(service, record))
+
+
+def _owner(service: Service, name: str) -> Record | None:
+    return next((record for record in service.store.all_of(KIND) if record.name == name), None)
+
+
+async def get(service: Service, call: Call) -> Reply:
+    return Reply(200, project(service, find(service, call)))
+
+
+async def list_by_group(service: Service, call: Call) -> Reply:
+    parent = groups.key(call.subscription, call.group)
+    return paging.record_page(
+        call,
+        lambda after, limit: service.store.children(parent, KIND, after, limit),
+        lambda record: project(service, record),
+    )
+
+
+async def list_by_subscription(service: Service, call: Call) -> Reply:
+    prefix = f"/subscriptions/{call.subscription}/"
+    return paging.record_page(
+        call,
+        lambda after, limit: service.store.all_of(KIND, prefix, after, limit),
+        lambda record: project(service, record),
+    )
+
+
+async def list_keys(service: Service, call: Call) -> Reply:
+    record = find(service, call)
+    keys = [
+        {
+            "keyName": name,
+            "value": base64.b64encode(service.vault.derive(f"account {record.name} {name}", 64)).decode(),
+            "permissions": "FULL",
+        }
+        for name in ("key1", "key2")
+    ]
+    return Reply(200, {"keys": keys})
+
+
+async def delete(service: Service, call: Call) -> Reply:
+    record = service.store.get(key_of(_id(call)))
+    if not record:
+        return empty(204)
+    await tear_down(service, record)
+    with service.store.transaction():
+        service.store.remove(record.key)
+    return empty(200)
+
+
+async def tear_down(service: Service, record: Record) -> None:
+    await asyncio.to_thread(service.storage.remove_account, record.name)
+
+
+async def create_share(service: Service, call: Call) -> Reply:
+    return _create_child(service, call, FILES)
+
+
+async def create_container(service: Service, call: Call) -> Reply:
+    return _create_child(service, call, BLOBS)
+
+
+def _create_child(service: Service, call: Call, kind: str) -> Reply:
+    account = find(service, call)
+    folder = service.storage.folder(account.name, kind, call.name)
+    existed = folder.is_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    return Reply(200 if existed else 201, _child(service, account, kind, call.name))
+
+
+async def get_share(service: Service, call: Call) -> Reply:
+    return _get_child(service, call, FILES, "ShareNotFound")
+
+
+async def get_container(service: Service, call: Call) -> Reply:
+    return _get_child(service, call, BLOBS, "ContainerNotFound")
+
+
+def _get_child(service: Service, call: Call, kind: str, code: str) -> Reply:
+    account = find(service, call)
+    if not service.storage.folder(account.name, kind, call.name).is_dir():
+        raise ArmError(404, code, f"The specified {_CHILDREN[kind][1][:-1]} '{call.name}' does not exist.")
+    return Reply(200, _child(service, account, kind, call.name))
+
+
+async def list_shares(service: Service, call: Call) -> Reply:
+    return _list_children(service, call, FILES)
+
+
+async def list_containers(service: Service, call: Call) -> Reply:
+    return _list_children(service, call, BLOBS)
+
+
+def _list_children(service: Service, call: Call, kind: str) -> Reply:
+    account = find(service, call)
+    names = service.storage.names(account.name, kind)
+    return paging.item_page(call, [_child(service, account, kind, name) for name in names])
+
+
+def _child(service: Service, account: Record, kind: str, name: str) -> dict[str, Any]:
+    services, children = _CHILDREN[kind]
+    return {
+        "id": f"{account.body['id']}/{services}/default/{children}/{name}",
+        "name": name,
+        "type": f"Microsoft.Storage/storageAccounts/{services}/{children}",
+        "properties": {"localPath": str(service.storage.folder(account.name, kind, name))},
+    }

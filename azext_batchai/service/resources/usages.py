@@ -1,0 +1,62 @@
+"""Usages (wire.md 6): what the clusters of a location use, in the recorded order and shape."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from azext_batchai.service.arm import paging
+from azext_batchai.service.arm.call import Call
+from azext_batchai.service.arm.replies import Reply
+from azext_batchai.service.context import Service
+from azext_batchai.service.resources import vm_sizes
+
+# Nothing is bought by the hour here: the limits only keep the shape of the answer.
+_CLUSTER_LIMIT = 200
+_VCPU_LIMIT = 10000
+_PRIORITIES = (("dedicated", "Dedicated", "Dedicated"), ("lowpriority", "LowPriority", "Low Priority"))
+
+
+async def list_by_location(service: Service, call: Call) -> Reply:
+    location = call.name.lower()
+    clusters, used = 0, Counter[tuple[str, str]]()
+    for cluster in service.store.all_of("cluster", f"/subscriptions/{call.subscription}/"):
+        workspace = service.store.get(cluster.parent)
+        if not workspace or workspace.body["location"] != location:
+            continue
+        clusters += 1
+        controller = service.controllers.get(cluster.key)
+        size = vm_sizes.look_up(cluster.properties["vmSize"])
+        if controller and size:
+            vcpus = size.vcpus * controller.node_count()
+            used[cluster.properties["vmPriority"], size.family] += vcpus
+            used[cluster.properties["vmPriority"], ""] += vcpus
+    value = [_usage("Clusters", "Clusters", clusters, _CLUSTER_LIMIT)]
+    for priority, word, text in _PRIORITIES:
+        value.append(
+            _usage(
+                f"Total Cluster {word} Regional vCPUs",
+                f"Total Cluster {text} Regional vCPUs",
+                used[priority, ""],
+                _VCPU_LIMIT,
+            )
+        )
+        for family in vm_sizes.FAMILIES:
+            value.append(
+                _usage(
+                    f"Standard {family} Family Cluster {word} vCPUs",
+                    f"Standard {family} Family Cluster {text} vCPUs",
+                    used[priority, family],
+                    _VCPU_LIMIT,
+                )
+            )
+    return paging.item_page(call, value)
+
+
+def _usage(name: str, text: str, current: int, limit: int) -> dict[str, Any]:
+    return {
+        "unit": "Count",
+        "currentValue": current,
+        "limit": limit,
+        "name": {"value": name, "localizedValue": text},
+    }

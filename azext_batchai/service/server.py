@@ -1,0 +1,216 @@
+"""One run of the service: put the parts together, serve until told to stop, let go without ending a job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from azext_batchai.service.app import Application
+from azext_batchai.service.arm.errors import ArmError
+from azext_batchai.service.arm.operations import Operations
+from azext_batchai.service.arm.replies import Reply
+from azext_batchai.service.clock import wire_now
+from azext_batchai.service.context import Service
+from azext_batchai.service.controller import ClusterController
+from azext_batchai.service.engine.local.engine import LocalEngine
+from azext_batchai.service.instance import LOCK_FILE, Instance, process_start_time
+from azext_batchai.service.resources import cascade, file_servers, job_states
+from azext_batchai.service.secrets_vault import Vault
+from azext_batchai.service.settings import VERSION, Settings
+from azext_batchai.service.storage.layout import StorageLayout
+from azext_batchai.service.store import Record, Store
+
+log = logging.getLogger(__name__)
+
+
+class PortError(Exception):
+    """The port asked for cannot be had."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that sleeps until it is told to stop: its own main loop wakes ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stop_requested = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.stop_requested.wait()
+
+
+def run(settings: Settings, instance: Instance, ready: Callable[[dict[str, Any]], None]) -> None:
+    """Serve until a signal or a shutdown request. Raises PortError, StateError."""
+    listener = _listen(settings.port)
+    asyncio.run(_Run(settings, instance, listener, ready).serve())
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(1024)
+    except (OSError, OverflowError) as exc:
+        listener.close()
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        raise PortError(f"Port {port} on 127.0.0.1 cannot be used: {reason}.") from None
+    return listener
+
+
+class _Run:
+    def __init__(
+        self,
+        settings: Settings,
+        instance: Instance,
+        listener: socket.socket,
+        ready: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._settings = settings
+        self._instance = instance
+        self._listener = listener
+        self._ready = ready
+        self._reset = False
+        self._token = secrets.token_hex(32)
+        store = Store(settings.home / "state.db")
+        vault = Vault(store, settings.home / "secrets.key")
+        storage = StorageLayout(settings.home / "storage")
+        self._service = Service(
+            settings,
+            store,
+            vault,
+            storage,
+            Operations(store),
+            LocalEngine(settings),
+            base_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+        )
+
+    async def serve(self) -> None:
+        service = self._service
+        await service.engine.start()
+        await _take_up(service)
+        config = uvicorn.Config(
+            Application(service, self._token, self._local),
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=2,
+        )
+        self._server = _Server(config)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._server.stop_requested.set)
+        self._state = self._describe()
+        serving = loop.create_task(self._server._serve([self._listener]))  # `serve` would take the signals over
+        while not self._server.started and not serving.done():
+            await asyncio.sleep(0)
+        self._instance.publish(self._state)
+        log.info("service %s ready at %s, state in %s", VERSION, service.base_url, self._settings.home)
+        self._ready(self._state)
+        await serving
+        await self._let_go()
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "pid": os.getpid(),
+            "processStartTime": process_start_time(os.getpid()),
+            "endpoint": self._service.base_url,
+            "subscription": _subscription(self._service.store),
+            "token": self._token,
+            "version": VERSION,
+            "startedAt": wire_now(),
+        }
+
+    async def _local(self, method: str, action: str) -> Reply:
+        """Management of the service itself, for `az batchai local`."""
+        if (method, action) == ("GET", "status"):
+            return Reply(200, self._status())
+        if (method, action) == ("POST", "shutdown"):
+            self._stop_soon()
+            return Reply(202)
+        if (method, action) == ("POST", "reset"):
+            self._reset = True
+            self._stop_soon()
+            return Reply(202)
+        raise ArmError(404, "ResourceNotFound", f"There is no local operation '{action}'.")
+
+    def _stop_soon(self) -> None:
+        log.info("%s requested", "reset" if self._reset else "shutdown")
+        asyncio.get_running_loop().call_later(0.05, self._server.stop_requested.set)
+
+    def _status(self) -> dict[str, Any]:
+        controllers = self._service.controllers.values()
+        public = {key: value for key, value in self._state.items() if key not in ("token", "schema", "processStartTime")}
+        return {
+            "status": "running",
+            **public,
+            "home": str(self._settings.home),
+            "storage": str(self._service.storage.root),
+            "clusters": len(self._service.controllers),
+            "nodes": sum(controller.node_count() for controller in controllers),
+            "jobsRunning": sum(controller.running_jobs() for controller in controllers),
+            "jobsQueued": sum(len(controller.queue) for controller in controllers),
+        }
+
+    async def _let_go(self) -> None:
+        service = self._service
+        if self._reset:
+            await asyncio.gather(*(controller.tear_down() for controller in service.controllers.values()))
+        for controller in service.controllers.values():
+            controller.close()
+        await service.engine.close()
+        service.store.close()
+        self._instance.withdraw()
+        if self._reset:
+            _erase(self._settings)
+        log.info("service stopped")
+
+
+async def _take_up(service: Service) -> None:
+    """Go on where an earlier service left off."""
+    await file_servers.resume(service)
+    unfinished: dict[str, list[Record]] = {}
+    for job in service.store.all_of("job"):
+        if job.properties["executionState"] not in job_states.ENDED:
+            unfinished.setdefault(job.internal["cluster"], []).append(job)
+    for cluster in service.store.all_of("cluster"):
+        controller = ClusterController(service, cluster)
+        service.controllers[cluster.key] = controller
+        controller.resume(unfinished.get(cluster.key, []))
+    cascade.resume(service)
+    service.operations.forget_old()
+
+
+def _subscription(store: Store) -> str:
+    """The subscription of this state folder, made at its first start."""
+    record = store.get("/local/subscription")
+    if not record:
+        record = Record("/local/subscription", "local", "", {"id": str(uuid.uuid4())})
+        with store.transaction():
+            store.add(record)
+    identifier: str = record.body["id"]
+    return identifier
+
+
+def _erase(settings: Settings) -> None:
+    """Delete the whole state; the lock goes last, the log stays."""
+    for entry in settings.home.iterdir():
+        if entry.name in (LOCK_FILE, "service.log"):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)

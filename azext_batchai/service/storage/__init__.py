@@ -1,0 +1,1 @@
+"""Storage accounts, file shares and blob containers on plain folders."""

@@ -1,0 +1,83 @@
+"""Downloads by signed link: whole files and ranges, of files that may grow meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from email.utils import formatdate
+from typing import BinaryIO
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from azext_batchai.service.arm.errors import ArmError
+from azext_batchai.service.storage.layout import StorageLayout
+from azext_batchai.service.storage.links import LinkSigner
+
+_CHUNK = 1 << 20
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+def download(request: Request, layout: StorageLayout, signer: LinkSigner, path: str) -> Response:
+    """Answer a signed link. 403 bad or expired, 404 gone, 416 nothing (new) in the range."""
+    refusal = signer.refusal(path, request.query_params.get("se", ""), request.query_params.get("sig", ""))
+    if refusal:
+        return _error(403, "AuthenticationFailed", refusal)
+    account, service, name, inside = path.split("/", 3)
+    root = layout.folder(account, service, name).resolve()
+    target = (root / inside).resolve()
+    if not target.is_relative_to(root) or not target.is_file():
+        return _error(404, "ResourceNotFound", "The specified file does not exist.")
+    file = target.open("rb")
+    status = os.fstat(file.fileno())
+    headers = {
+        "accept-ranges": "bytes",
+        "content-type": "application/octet-stream",
+        "etag": f'"{status.st_mtime_ns:x}-{status.st_size:x}"',
+        "last-modified": formatdate(status.st_mtime, usegmt=True),
+    }
+    span = _span(request.headers.get("x-ms-range") or request.headers.get("range"), status.st_size)
+    if span is None:
+        file.close()
+        refused = _error(416, "InvalidRange", "The range lies behind the end of the file.")
+        refused.headers["content-range"] = f"bytes */{status.st_size}"
+        return refused
+    start, end, partial = span
+    headers["content-length"] = str(end - start)
+    if partial:
+        headers["content-range"] = f"bytes {start}-{end - 1}/{status.st_size}"
+    if request.method == "HEAD":
+        file.close()
+        return Response(status_code=200, headers=headers)
+    return StreamingResponse(_read(file, start, end), 206 if partial else 200, headers)
+
+
+def _span(header: str | None, size: int) -> tuple[int, int, bool] | None:
+    """First byte, one past the last, and whether that is a part; None when the range cannot be served."""
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if not match or match.groups() == ("", ""):
+        return 0, size, False
+    first, last = match.groups()
+    if not first:
+        return (max(size - int(last), 0), size, True) if int(last) and size else None
+    start = int(first)
+    end = min(int(last) + 1, size) if last else size
+    return (start, end, True) if start < end else None
+
+
+async def _read(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
+    with file:
+        file.seek(start)
+        while start < end:
+            chunk = await asyncio.to_thread(file.read, min(_CHUNK, end - start))
+            if not chunk:
+                return
+            start += len(chunk)
+            yield chunk
+
+
+def _error(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse(ArmError(status, code, message).body(), status)
+

@@ -1,0 +1,58 @@
+"""Where storage lives: every account is a folder, every share and container a plain folder in it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from azext_batchai.service.arm.errors import bad_request
+
+ACCOUNT_PATTERN = re.compile(r"[a-z0-9]{3,24}")
+SHARE_PATTERN = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]|\$root|\$web")
+
+FILES, BLOBS = "files", "blobs"
+
+
+class StorageLayout:
+    """Folders of accounts, shares and containers below one root. Account names are unique, as in Azure."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def account(self, name: str) -> Path:
+        """The folder of an account. Raises ArmError for a name that Azure would refuse."""
+        name = name.lower()
+        if not ACCOUNT_PATTERN.fullmatch(name):
+            raise bad_request(
+                f"'{name}' is not a valid storage account name: 3 to 24 lower-case letters and digits.",
+                code="AccountNameInvalid",
+            )
+        return self.root / name
+
+    def folder(self, account: str, service: str, name: str) -> Path:
+        """The folder of a share (`service` FILES) or container (BLOBS), whether it exists or not."""
+        if not SHARE_PATTERN.fullmatch(name):
+            raise bad_request(
+                f"'{name}' is not a valid name: 3 to 63 lower-case letters, digits and single hyphens.",
+                code="InvalidResourceName",
+            )
+        return self.account(account) / service / name
+
+    def names(self, account: str, service: str) -> list[str]:
+        folder = self.account(account) / service
+        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+
+    def remove_account(self, account: str) -> None:
+        shutil.rmtree(self.account(account), ignore_errors=True)
+
+
+def parse_file_share_url(url: str) -> tuple[str, str]:
+    """Account and share of `https://<account>.file.<suffix>/<share>`. Raises ValueError for anything else."""
+    parts = urlsplit(url)
+    account, _, rest = parts.netloc.partition(".")
+    share = parts.path.strip("/")
+    if parts.scheme not in ("http", "https") or not rest.startswith("file.") or not share or "/" in share:
+        raise ValueError(f"'{url}' is not an Azure file share URL (https://<account>.file.core.windows.net/<share>)")
+    return account, share
