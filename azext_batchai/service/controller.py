@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ ALLOCATING, PREPARING, IDLE, RUNNING, UNUSABLE, LEAVING = (
     "unusable",
     "leaving",
 )
+_STORE_RETRY_SECONDS = 5.0
 # Who goes first when a cluster shrinks.
 _RETIREMENT_ORDER = (UNUSABLE, ALLOCATING, PREPARING, IDLE, RUNNING)
 
@@ -176,10 +178,18 @@ class ClusterController:
         self._wake = None
         if self._closing:
             return
-        self._shrink()
-        self._grow()
-        self._start_jobs()
-        self._settle()
+        try:
+            self._shrink()
+            self._grow()
+            self._start_jobs()
+            self._settle()
+        except sqlite3.Error as exc:
+            self._wait_for_store(exc)
+
+    def _wait_for_store(self, reason: sqlite3.Error) -> None:
+        """State cannot be written (a full disk): what runs goes on, new work waits (design P9)."""
+        log.error("cluster %s: state cannot be written: %s; trying again in %s s", self.key, reason, _STORE_RETRY_SECONDS)
+        asyncio.get_running_loop().call_later(_STORE_RETRY_SECONDS, self.wake)
 
     def _active(self) -> list[Node]:
         return [node for node in self._nodes.values() if node.state != LEAVING]
@@ -245,9 +255,10 @@ class ClusterController:
         if not self.queue:
             return
         idle = [node for node in self._nodes.values() if node.state == IDLE and not node.draining]
-        for queued in self.queue.take_startable(len(idle), capacity_of(self._scale)):
+        for queued in self.queue.startable(len(idle), capacity_of(self._scale)):
             nodes, idle = idle[: queued.node_count], idle[queued.node_count :]
             job = job_states.mark_running(self._service, queued.key, [node.node_id for node in nodes])
+            self.queue.remove(queued.key)
             self._launch(job, nodes, resume=False)
 
     def _settle(self) -> None:
@@ -363,7 +374,7 @@ class ClusterController:
                 if node.bring_up and not node.bring_up.done():
                     await asyncio.wait([node.bring_up])
             plan = job_plans.plan_of(self._service, job)
-            if job.internal.get("intent"):
+            if job.internal.get("intent"):  # an earlier service was about to stop it
                 await self._service.engine.stop_job(job.key)
             outcome = await self._service.engine.run_job(plan, resume)
         except TaskError as exc:
@@ -371,11 +382,18 @@ class ClusterController:
         except Exception as exc:
             log.exception("job %s could not be run", job.key)
             outcome = JobOutcome(None, TaskError("InternalError", "The job could not be run", {"Info": repr(exc)}))
-        self._ended(job.key, run, outcome)
-
-    def _ended(self, job_key: str, run: _Run, outcome: JobOutcome) -> None:
         if run.timer:
             run.timer.cancel()
+        while True:
+            try:
+                self._ended(job.key, run, outcome)
+                return
+            except sqlite3.Error as exc:
+                log.error("job %s ended but its state cannot be written: %s", job.key, exc)
+                await asyncio.sleep(_STORE_RETRY_SECONDS)
+
+    def _ended(self, job_key: str, run: _Run, outcome: JobOutcome) -> None:
+        job = job_states.finish(self._service, job_key, outcome)
         del self._runs[job_key]
         now = monotonic()
         for node in run.nodes:
@@ -383,7 +401,6 @@ class ClusterController:
             node.idle_since = now
             if node.state == RUNNING:
                 node.state = IDLE
-        job = job_states.finish(self._service, job_key, outcome)
         if job and job.properties["executionState"] == "queued":
             self.queue.add(job.key, job.seq, job.properties["schedulingPriority"], job.properties["nodeCount"])
         run.ended.set_result(None)

@@ -30,7 +30,10 @@ class Queue:
         insort(self._jobs, QueuedJob(_RANKS[priority], seq, key, node_count))
 
     def remove(self, key: str) -> None:
-        self._jobs = [job for job in self._jobs if job.key != key]
+        for index, job in enumerate(self._jobs):
+            if job.key == key:
+                del self._jobs[index]
+                return
 
     def __iter__(self) -> Iterator[QueuedJob]:
         return iter(self._jobs)
@@ -38,24 +41,21 @@ class Queue:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def take_startable(self, idle: int, capacity: int) -> list[QueuedJob]:
-        """Take the jobs that can start now on `idle` nodes of a cluster that may have `capacity`.
+    def startable(self, idle: int, capacity: int) -> list[QueuedJob]:
+        """The jobs that can start now on `idle` nodes of a cluster that may have `capacity`.
 
         A job starts on all its nodes or not at all. One that has to wait holds back those behind it, so that a large
         job is not starved; one that is larger than the cluster may become holds back nobody.
         """
-        taken = []
+        found = []
         for job in self._jobs:
             if job.node_count > capacity:
                 continue
             if job.node_count > idle or idle == 0:
                 break
             idle -= job.node_count
-            taken.append(job)
-        if taken:
-            started = {job.key for job in taken}
-            self._jobs = [job for job in self._jobs if job.key not in started]
-        return taken
+            found.append(job)
+        return found
 
     def demand(self, capacity: int) -> int:
         """How many nodes the waiting jobs would use, were there enough."""

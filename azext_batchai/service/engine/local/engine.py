@@ -22,6 +22,7 @@ class LocalEngine:
         self._launcher = Launcher()
         self._nodes: dict[str, LocalNode] = {}
         self._jobs: dict[str, LocalJob] = {}
+        self._stopping: set[str] = set()  # a stop may come before its job has got so far
         self._file_servers: dict[str, SshEndpoint] = {}
 
     async def start(self) -> None:
@@ -60,11 +61,15 @@ class LocalEngine:
         job = LocalJob(plan, nodes, self._launcher, self._settings.kill_grace_seconds)
         self._jobs[plan.job_key] = job
         try:
+            if plan.job_key in self._stopping:
+                await job.stop()
             return await job.run(resume)
         finally:
             del self._jobs[plan.job_key]
+            self._stopping.discard(plan.job_key)
 
     async def stop_job(self, job_key: str) -> None:
+        self._stopping.add(job_key)
         job = self._jobs.get(job_key)
         if job:
             await job.stop()

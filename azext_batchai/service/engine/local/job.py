@@ -39,15 +39,23 @@ class LocalJob:
 
     async def run(self, resume: bool) -> JobOutcome:
         """Run the job to its end. Raises TaskError where it cannot be started."""
-        self._set_up()
         try:
-            return await self._run(resume)
+            try:
+                self._set_up()
+            except OSError as exc:
+                raise TaskError("JobSetUpFailed", "The job's folders could not be made", {"Info": str(exc)}) from None
+            outcome = await self._run(resume)
         except TaskError as exc:
             self._note(f"failed: {exc.code}: {exc.message} {exc.details}")
+            await self._clean_up()
             raise
-        finally:
-            for place in self._places:
-                await asyncio.to_thread(remove_tree, place.root)
+        # Not in a `finally`: a run that is cancelled because the service stops leaves the job alone.
+        await self._clean_up()
+        return outcome
+
+    async def _clean_up(self) -> None:
+        for place in self._places:
+            await asyncio.to_thread(remove_tree, place.root)
 
     async def _run(self, resume: bool) -> JobOutcome:
         plan = self._plan

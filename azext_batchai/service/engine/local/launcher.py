@@ -209,7 +209,7 @@ def _become_command(request: dict, failure: int) -> None:
         step = request["cwd"]
         os.chdir(step)
         os.umask(0o022)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
         step = request["argv"][0]

@@ -1,0 +1,236 @@
+"""Tasks under real runners: start, output, status, ending the whole tree, adoption after the starter is gone."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from azext_batchai.service.engine.base import TaskError
+from azext_batchai.service.engine.local.tasks import Command, Launcher, Task, TaskEnd
+from harness.processes import alive, of_home, wait_until
+
+T = TypeVar("T")
+GRACE = 0.3
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(tmp_path: Path):
+    yield
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not of_home(tmp_path), "no process left", 5)
+    assert not of_home(tmp_path)
+
+
+def command(folder: Path, line: str, **environment: str) -> Command:
+    # A tmp_path in the environment marks the processes for `of_home`.
+    environment = {"PATH": os.environ["PATH"], "MARK": str(folder), **environment}
+    return Command(("/bin/sh", "-c", line), folder, environment, folder / "out", folder / "err")
+
+
+def with_launcher(work: Callable[[Launcher], Awaitable[T]]) -> T:
+    async def main() -> T:
+        launcher = Launcher()
+        try:
+            return await work(launcher)
+        finally:
+            await launcher.close()
+
+    return asyncio.run(main())
+
+
+def run(folder: Path, line: str, **environment: str) -> TaskEnd:
+    return with_launcher(
+        lambda launcher: Task(launcher, folder / "task", GRACE).run(command(folder, line, **environment), resume=False)
+    )
+
+
+def test_output_environment_and_status(tmp_path: Path) -> None:
+    end = run(tmp_path, 'echo "$WORD"; echo no >&2; pwd; exit 7', WORD="a b")
+    assert end == TaskEnd(7)
+    assert (tmp_path / "out").read_text() == f"a b\n{tmp_path}\n"
+    assert (tmp_path / "err").read_text() == "no\n"
+
+
+def test_a_signal_is_told_from_an_exit_code(tmp_path: Path) -> None:
+    assert run(tmp_path, "kill -9 $$") == TaskEnd(137, signal.SIGKILL)
+    other = tmp_path / "other"
+    other.mkdir()
+    assert run(other, "exit 137") == TaskEnd(137, None)
+
+
+def test_the_command_has_default_signals_and_no_open_files(tmp_path: Path) -> None:
+    run(tmp_path, "ls /proc/self/fd | wc -l; grep -E 'Sig(Blk|Ign)' /proc/self/status; yes | head -n 1")
+    lines = (tmp_path / "out").read_text().split()
+    assert lines[0] == "4"  # stdin, stdout, stderr and the listing itself
+    assert lines[1:5] == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
+    assert (tmp_path / "err").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"argv": ("/no/such/shell",)}, "/no/such/shell: No such file or directory"),
+        ({"cwd": Path("/no/such/folder")}, "/no/such/folder: No such file or directory"),
+        ({"stdout": Path("/no/such/out")}, "/no/such/out: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_started_says_why(tmp_path: Path, change: dict, says: str) -> None:
+    from dataclasses import replace
+
+    broken = replace(command(tmp_path, "true"), **change)
+    with pytest.raises(TaskError) as caught:
+        with_launcher(lambda launcher: Task(launcher, tmp_path / "task", GRACE).run(broken, resume=False))
+    assert caught.value.details == {"Info": says}
+
+
+def test_what_the_command_leaves_behind_goes_with_it(tmp_path: Path) -> None:
+    line = "setsid sh -c 'trap \"\" TERM; sleep 1000' & nohup sleep 1000 & sleep 0.1; exit 3"
+    started = time.monotonic()
+    assert run(tmp_path, line) == TaskEnd(3)
+    assert time.monotonic() - started < 5
+    assert not of_home(tmp_path)
+
+
+def test_stop_ends_the_tree_even_of_a_command_that_ignores_it(tmp_path: Path) -> None:
+    async def work(launcher: Launcher) -> TaskEnd:
+        task = Task(launcher, tmp_path / "task", GRACE)
+        line = "trap '' TERM; (setsid sleep 1000 &); echo ready; while :; do sleep 0.05; done"
+        running = asyncio.ensure_future(task.run(command(tmp_path, line), resume=False))
+        while not (tmp_path / "out").exists() or not (tmp_path / "out").read_text():
+            await asyncio.sleep(0.01)
+        await asyncio.gather(task.stop(), task.stop())
+        return await running
+
+    assert with_launcher(work) == TaskEnd(137, signal.SIGKILL)
+
+
+def test_a_command_may_end_itself_in_order_when_stopped(tmp_path: Path) -> None:
+    async def work(launcher: Launcher) -> TaskEnd:
+        task = Task(launcher, tmp_path / "task", 5)
+        line = "trap 'echo saved; exit 9' TERM; echo ready; while :; do sleep 0.02; done"
+        running = asyncio.ensure_future(task.run(command(tmp_path, line), resume=False))
+        while not (tmp_path / "out").exists() or not (tmp_path / "out").read_text():
+            await asyncio.sleep(0.01)
+        await task.stop()
+        return await running
+
+    assert with_launcher(work) == TaskEnd(9)
+    assert (tmp_path / "out").read_text() == "ready\nsaved\n"
+
+
+def test_stop_before_the_start_starts_nothing(tmp_path: Path) -> None:
+    async def work(launcher: Launcher) -> TaskEnd:
+        task = Task(launcher, tmp_path / "task", GRACE)
+        await task.stop()
+        return await task.run(command(tmp_path, "touch started"), resume=False)
+
+    assert with_launcher(work).exit_code == 143
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_task_outlives_its_starter_and_is_found_again(tmp_path: Path) -> None:
+    async def start_and_leave(launcher: Launcher) -> None:
+        task = Task(launcher, tmp_path / "task", GRACE)
+        line = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; echo end; exit 6"
+        running = asyncio.ensure_future(task.run(command(tmp_path, line), resume=False))
+        while not (tmp_path / "pid").exists():
+            await asyncio.sleep(0.01)
+        running.cancel()
+
+    with_launcher(start_and_leave)
+    pid = int((tmp_path / "pid").read_text())
+    assert alive(pid)
+
+    async def adopt(launcher: Launcher) -> TaskEnd:
+        adopted = asyncio.ensure_future(
+            Task(launcher, tmp_path / "task", GRACE).run(command(tmp_path, "echo again"), resume=True)
+        )
+        await asyncio.sleep(0.05)
+        (tmp_path / "go").touch()
+        return await adopted
+
+    assert with_launcher(adopt) == TaskEnd(6)
+    assert (tmp_path / "out").read_text() == "end\n"  # once, by the first start
+
+
+def test_a_task_that_ended_meanwhile_gives_its_result(tmp_path: Path) -> None:
+    run(tmp_path, "echo once; exit 5")
+    found = with_launcher(
+        lambda launcher: Task(launcher, tmp_path / "task", GRACE).run(command(tmp_path, "echo twice"), resume=True)
+    )
+    assert found == TaskEnd(5)
+    assert (tmp_path / "out").read_text() == "once\n"
+
+
+def test_a_task_that_never_started_is_started(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "cookie").write_text("bai-0123456789")
+    found = with_launcher(
+        lambda launcher: Task(launcher, tmp_path / "task", GRACE).run(command(tmp_path, "exit 4"), resume=True)
+    )
+    assert found == TaskEnd(4)
+    assert (tmp_path / "task" / "claim.bai-0123456789").exists()  # a late runner of the first start finds it taken
+
+
+@pytest.mark.parametrize("wrong", ["startTime", "bootId", "cookie"])
+def test_a_stranger_with_the_same_pid_is_neither_adopted_nor_killed(tmp_path: Path, wrong: str) -> None:
+    stranger = os.posix_spawn("/bin/sleep", ["sleep", "30"], os.environ)
+    try:
+        fields = Path(f"/proc/{stranger}/stat").read_text().rpartition(")")[2].split()
+        claim = {
+            "pid": stranger,
+            "startTime": fields[19],
+            "bootId": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        }
+        cookie = "bai-0123456789" if wrong == "cookie" else "sleep"  # the name of the process stands for the cookie
+        if wrong != "cookie":
+            claim[wrong] = "1"
+        folder = tmp_path / "task"
+        folder.mkdir()
+        (folder / "cookie").write_text(cookie)
+        (folder / f"claim.{cookie}").write_text(json.dumps(claim))
+        with pytest.raises(TaskError) as caught:
+            with_launcher(
+                lambda launcher: Task(launcher, folder, GRACE).run(command(tmp_path, "true"), resume=True)
+            )
+        assert caught.value.code == "NodeLost"
+        assert alive(stranger)
+    finally:
+        os.kill(stranger, signal.SIGKILL)
+        os.waitpid(stranger, 0)
+
+
+def test_a_lost_runner_is_reported_and_its_orphans_are_killed(tmp_path: Path) -> None:
+    async def work(launcher: Launcher) -> TaskEnd:
+        task = Task(launcher, tmp_path / "task", GRACE)
+        running = asyncio.ensure_future(
+            task.run(command(tmp_path, "echo $PPID > runner; setsid sleep 1000"), resume=False)
+        )
+        while not (tmp_path / "runner").exists() or not (tmp_path / "runner").read_text():
+            await asyncio.sleep(0.01)
+        os.kill(int((tmp_path / "runner").read_text()), signal.SIGKILL)
+        return await running
+
+    with pytest.raises(TaskError) as caught:
+        with_launcher(work)
+    assert caught.value.code == "NodeLost"
+
+
+def test_a_launcher_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    async def work(launcher: Launcher) -> TaskEnd:
+        first = Task(launcher, tmp_path / "first", GRACE)
+        await first.run(command(tmp_path, "true"), resume=False)
+        assert launcher._process
+        launcher._process.kill()
+        await launcher._process.wait()
+        await asyncio.sleep(0.05)
+        return await Task(launcher, tmp_path / "second", GRACE).run(command(tmp_path, "exit 2"), resume=False)
+
+    assert with_launcher(work) == TaskEnd(2)
