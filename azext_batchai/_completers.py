@@ -1,0 +1,29 @@
+"""Values offered on TAB. They need no request and no login."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azure.cli.core.decorators import Completer
+
+# The sizes the Batch AI documentation and its recipes use; the service takes any name.
+_VM_SIZES = (
+    "Standard_D1", "Standard_D2_v2", "Standard_D3_v2", "Standard_D4_v2",
+    "Standard_NC6", "Standard_NC12", "Standard_NC24", "Standard_NC24r",
+    "Standard_NC6s_v2", "Standard_NC12s_v2", "Standard_NC24s_v2", "Standard_NC24rs_v2",
+    "Standard_NC6s_v3", "Standard_NC12s_v3", "Standard_NC24s_v3", "Standard_NC24rs_v3",
+    "Standard_ND6s", "Standard_ND12s", "Standard_ND24s", "Standard_ND24rs",
+    "Standard_NV6", "Standard_NV12", "Standard_NV24",
+)  # fmt: skip
+
+
+@Completer
+def vm_sizes(cmd: Any, prefix: str, namespace: Any, **_: Any) -> list[str]:  # pylint: disable=unused-argument
+    return [size for size in _VM_SIZES if size.lower().startswith(prefix.lower())]
+
+
+@Completer
+def images(cmd: Any, prefix: str, namespace: Any, **_: Any) -> list[str]:  # pylint: disable=unused-argument
+    from azext_batchai._nodes import IMAGE_ALIASES
+
+    return [alias for alias in IMAGE_ALIASES if alias.lower().startswith(prefix.lower())]

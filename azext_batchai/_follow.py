@@ -1,0 +1,61 @@
+"""Requests follow the embedded service: it may be restarted, elsewhere, between two requests of one command."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from azure.core.credentials import AzureKeyCredential
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+from azure.core.pipeline.policies import HTTPPolicy
+
+from azext_batchai import _service
+
+# A service that is shutting down still has its process while its port is closed already.
+_SHUTDOWN_SECONDS = 3
+
+
+class FollowService(HTTPPolicy):  # type: ignore[type-arg]
+    """Send a request again, once, to the service started anew when there was none at the address known."""
+
+    def __init__(self, cli_ctx: Any, service: _service.Service) -> None:
+        super().__init__()
+        self.credential = AzureKeyCredential(service.token)
+        self._cli_ctx = cli_ctx
+        self._service = service
+        self._left: set[str] = set()
+
+    def send(self, request: Any) -> Any:
+        self._readdress(request.http_request)
+        try:
+            return self.next.send(request)
+        except ServiceRequestError:  # not connected: nothing was sent
+            pass
+        except ServiceResponseError:  # it died in the middle
+            if request.http_request.method not in ("GET", "HEAD"):
+                raise
+        self._find_again()
+        self._readdress(request.http_request)
+        return self.next.send(request)
+
+    def _find_again(self) -> None:
+        deadline = time.monotonic() + _SHUTDOWN_SECONDS
+        while (found := _service.find(self._cli_ctx)) == self._service and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if found == self._service:
+            from azure.cli.core.azclierror import AzureConnectionError
+
+            raise AzureConnectionError(
+                f"The local Batch AI service (process {found.pid}) does not answer at {found.endpoint}.",
+                recommendation="See `az batchai local logs`; `az batchai local down` stops it, "
+                "and the next command starts it again.",
+            )
+        self._left.add(self._service.endpoint)
+        self._service = found or _service.start(self._cli_ctx)
+        self._left.discard(self._service.endpoint)
+        self.credential.update(self._service.token)
+
+    def _readdress(self, http_request: Any) -> None:
+        for old in self._left:
+            if http_request.url.startswith(old + "/"):
+                http_request.url = self._service.endpoint + http_request.url[len(old) :]

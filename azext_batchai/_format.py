@@ -1,0 +1,138 @@
+"""Tables of `--output table`. Each takes one resource or a list of them: `--ids` makes a list of what is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def _rows(one: Callable[[Row], Row]) -> Callable[[Any], Any]:
+    def table(result: Any) -> Any:
+        return one(result) if isinstance(result, dict) else [one(item) for item in result if item]
+
+    return table
+
+
+def _parent(resource_id: str, kind: str) -> str:
+    """The name after /KIND/ in an ARM id."""
+    segments = resource_id.split("/")
+    for segment, name in zip(segments, segments[1:], strict=False):
+        if segment.lower() == kind.lower():
+            return name
+    return ""
+
+
+def _state(item: Row, busy: str) -> Any:
+    """The state `busy` of a resource, unless the resource is being deleted."""
+    return "deleting" if item["provisioningState"] == "deleting" else item[busy]
+
+
+@_rows
+def workspaces(item: Row) -> Row:
+    return {
+        "Name": item["name"],
+        "Resource Group": item["resourceGroup"],
+        "Location": item["location"],
+        "State": item["provisioningState"],
+    }
+
+
+@_rows
+def clusters(item: Row) -> Row:
+    counts = item["nodeStateCounts"] or {}
+    return {
+        "Name": item["name"],
+        "Resource Group": item["resourceGroup"],
+        "Workspace": _parent(item["id"], "workspaces"),
+        "VM Size": item["vmSize"],
+        "State": _state(item, "allocationState"),
+        **{
+            state.capitalize(): str(counts.get(f"{state}NodeCount", 0))
+            for state in ("idle", "running", "preparing", "leaving", "unusable")
+        },
+    }
+
+
+@_rows
+def nodes(item: Row) -> Row:
+    return {"ID": item["nodeId"], "IP": item["ipAddress"], "SSH Port": int(item["port"])}
+
+
+@_rows
+def experiments(item: Row) -> Row:
+    return {
+        "Name": item["name"],
+        "Resource Group": item["resourceGroup"],
+        "Workspace": _parent(item["id"], "workspaces"),
+        "State": item["provisioningState"],
+    }
+
+
+@_rows
+def jobs(item: Row) -> Row:
+    cluster = item["cluster"]["id"]
+    exit_code = (item["executionInfo"] or {}).get("exitCode")
+    return {
+        "Name": item["name"],
+        "Cluster": _parent(cluster, "clusters"),
+        "Cluster RG": _parent(cluster, "resourceGroups"),
+        "Cluster Workspace": _parent(cluster, "workspaces"),
+        "Tool": item["toolType"],
+        "Nodes": item["nodeCount"],
+        "State": _state(item, "executionState"),
+        "Exit code": "" if exit_code is None else str(exit_code),
+    }
+
+
+@_rows
+def files(item: Row) -> Row:
+    is_file = item["fileType"] == "file"
+    return {
+        "Name": item["name"],
+        "Type": item["fileType"],
+        "Size": str(item["contentLength"]) if is_file else "",
+        # A column of empty strings alone would be left out of the table.
+        "Modified": item["lastModified"] or " ",
+    }
+
+
+@_rows
+def file_servers(item: Row) -> Row:
+    disks, mount = item["dataDisks"] or {}, item["mountSettings"] or {}
+    return {
+        "Name": item["name"],
+        "Resource Group": item["resourceGroup"],
+        "Size": item["vmSize"],
+        "Disks": f"{disks['diskCount']} x {disks['diskSizeInGb']} Gb" if disks else "",
+        "Public IP": mount.get("fileServerPublicIp") or "",
+        "Internal IP": mount.get("fileServerInternalIp") or "",
+        "Mount Point": mount.get("mountPoint") or "",
+    }
+
+
+@_rows
+def usages(item: Row) -> Row:
+    # As text: a number 0 would be shown as an empty cell.
+    return {
+        "Value": item["name"]["localizedValue"],
+        "Usage": str(item["currentValue"] or 0),
+        "Limit": str(item["limit"] or 0),
+    }
+
+
+@_rows
+def service(item: Row) -> Row:
+    columns = {
+        "Status": "status",
+        "PID": "pid",
+        "Endpoint": "endpoint",
+        "Clusters": "clusters",
+        "Nodes": "nodes",
+        "Running": "jobsRunning",
+        "Queued": "jobsQueued",
+        "Version": "version",
+        "State folder": "home",
+    }
+    return {title: str(item[key]) for title, key in columns.items() if item.get(key) is not None}

@@ -1,0 +1,370 @@
+"""Help of every group and command."""
+
+# ruff: noqa: E501  (an example is one line, as it is typed)
+
+from knack.help_files import helps
+
+helps["batchai"] = """
+type: group
+short-summary: Manage Batch AI workspaces, clusters, experiments, jobs and file servers.
+long-summary: |
+    By default commands go to a Batch AI service on this machine, which the first command that needs it starts; see `az batchai local`.
+    Set AZURE_BATCHAI_ENDPOINT or `az config set batchai.endpoint=...` to `arm` for Azure, or to a URL for another Batch AI endpoint.
+"""
+
+helps["batchai workspace"] = """
+type: group
+short-summary: Manage workspaces, which hold clusters, experiments and file servers.
+"""
+
+helps["batchai workspace create"] = """
+type: command
+short-summary: Create a workspace.
+examples:
+  - name: Create a workspace in North Europe.
+    text: az batchai workspace create -g MyResourceGroup -n MyWorkspace -l northeurope
+  - name: Create a workspace in the location of its resource group.
+    text: az batchai workspace create -g MyResourceGroup -n MyWorkspace
+"""
+
+helps["batchai workspace list"] = """
+type: command
+short-summary: List the workspaces of the subscription, or of a resource group.
+examples:
+  - name: List all workspaces.
+    text: az batchai workspace list -o table
+  - name: List the workspaces of one resource group.
+    text: az batchai workspace list -g MyResourceGroup -o table
+"""
+
+helps["batchai workspace show"] = """
+type: command
+short-summary: Show a workspace.
+examples:
+  - name: Show a workspace.
+    text: az batchai workspace show -g MyResourceGroup -n MyWorkspace
+"""
+
+helps["batchai workspace delete"] = """
+type: command
+short-summary: Delete a workspace with its clusters, experiments, jobs and file servers.
+examples:
+  - name: Delete a workspace.
+    text: az batchai workspace delete -g MyResourceGroup -n MyWorkspace
+  - name: Begin to delete a workspace, without a question and without waiting.
+    text: az batchai workspace delete -g MyResourceGroup -n MyWorkspace --yes --no-wait
+"""
+
+helps["batchai cluster"] = """
+type: group
+short-summary: Manage clusters, the nodes that jobs run on.
+"""
+
+helps["batchai cluster create"] = """
+type: command
+short-summary: Create a cluster.
+long-summary: |
+    The command returns when the cluster exists; its nodes are allocated after that. `az batchai cluster show -o table` shows how far they are.
+    Without --storage-account-name, the account of AZURE_BATCHAI_STORAGE_ACCOUNT and AZURE_BATCHAI_STORAGE_KEY is mounted, or that of storage_account and storage_key in the batchai section of the az configuration. A configuration file may hold <AZURE_BATCHAI_STORAGE_ACCOUNT> and <AZURE_BATCHAI_STORAGE_KEY> in place of them.
+examples:
+  - name: Create a cluster of one GPU node, with SSH keys made for you.
+    text: az batchai cluster create -g MyResourceGroup -w MyWorkspace -n MyCluster --vm-size Standard_NC6 --target 1 --generate-ssh-keys
+  - name: Create an auto-scale cluster of 0 to 4 low-priority nodes with storage made for you.
+    text: az batchai cluster create -g MyResourceGroup -w MyWorkspace -n MyCluster --vm-size Standard_NC6 --vm-priority lowpriority --min 0 --max 4 --use-auto-storage --generate-ssh-keys
+  - name: Create a cluster with a file share, a blob container and a file server mounted, each node set up by a command.
+    text: |
+        az batchai cluster create -g MyResourceGroup -w MyWorkspace -n MyCluster \\
+            --vm-size Standard_NC6 --target 1 --image UbuntuDSVM \\
+            --storage-account-name mystorage --afs-name myshare --bfs-name mycontainer --nfs MyFileServer \\
+            --setup-task "apt install unzip -y" --user-name adminuser --ssh-key id_rsa.pub
+  - name: Create a cluster from a configuration file.
+    text: az batchai cluster create -g MyResourceGroup -w MyWorkspace -n MyCluster -f cluster.json -p MyPassw0rd
+"""
+
+helps["batchai cluster list"] = """
+type: command
+short-summary: List the clusters of a workspace.
+examples:
+  - name: List the clusters of a workspace.
+    text: az batchai cluster list -g MyResourceGroup -w MyWorkspace -o table
+"""
+
+helps["batchai cluster show"] = """
+type: command
+short-summary: Show a cluster, its nodes by state, and what is wrong with them.
+examples:
+  - name: Show the states of a cluster's nodes.
+    text: az batchai cluster show -g MyResourceGroup -w MyWorkspace -n MyCluster -o table
+  - name: Show why nodes are unusable.
+    text: az batchai cluster show -g MyResourceGroup -w MyWorkspace -n MyCluster --query errors
+"""
+
+helps["batchai cluster resize"] = """
+type: command
+short-summary: Set the number of nodes of a cluster.
+long-summary: An auto-scale cluster becomes one of a fixed size. With 0 nodes a cluster costs nothing and keeps its configuration.
+examples:
+  - name: Stop paying for a cluster that is not needed now.
+    text: az batchai cluster resize -g MyResourceGroup -w MyWorkspace -n MyCluster --target 0
+"""
+
+helps["batchai cluster auto-scale"] = """
+type: command
+short-summary: Let a cluster grow with the number of waiting jobs and shrink when its nodes are idle.
+examples:
+  - name: Keep between 0 and 10 nodes.
+    text: az batchai cluster auto-scale -g MyResourceGroup -w MyWorkspace -n MyCluster --min 0 --max 10
+"""
+
+helps["batchai cluster delete"] = """
+type: command
+short-summary: Delete a cluster and its nodes.
+examples:
+  - name: Delete a cluster.
+    text: az batchai cluster delete -g MyResourceGroup -w MyWorkspace -n MyCluster
+"""
+
+helps["batchai cluster node"] = """
+type: group
+short-summary: Reach the nodes of a cluster.
+"""
+
+helps["batchai cluster node list"] = """
+type: command
+short-summary: List the nodes of a cluster with their SSH addresses.
+examples:
+  - name: List the nodes of a cluster.
+    text: az batchai cluster node list -g MyResourceGroup -w MyWorkspace -c MyCluster -o table
+"""
+
+helps["batchai cluster node exec"] = """
+type: command
+short-summary: Run a command on a node of a cluster, or forward ports to it.
+examples:
+  - name: Run a command on the first node.
+    text: az batchai cluster node exec -g MyResourceGroup -w MyWorkspace -c MyCluster --exec "df -h"
+  - name: Reach port 8888 of a node at port 9000 of this machine.
+    text: az batchai cluster node exec -g MyResourceGroup -w MyWorkspace -c MyCluster -n tvm-1_1-20180606t212057z -L 9000:localhost:8888
+"""
+
+helps["batchai experiment"] = """
+type: group
+short-summary: Manage experiments, the groups of jobs that belong together.
+"""
+
+helps["batchai experiment create"] = """
+type: command
+short-summary: Create an experiment.
+examples:
+  - name: Create an experiment.
+    text: az batchai experiment create -g MyResourceGroup -w MyWorkspace -n MyExperiment
+"""
+
+helps["batchai experiment list"] = """
+type: command
+short-summary: List the experiments of a workspace.
+examples:
+  - name: List the experiments of a workspace.
+    text: az batchai experiment list -g MyResourceGroup -w MyWorkspace -o table
+"""
+
+helps["batchai experiment show"] = """
+type: command
+short-summary: Show an experiment.
+examples:
+  - name: Show an experiment.
+    text: az batchai experiment show -g MyResourceGroup -w MyWorkspace -n MyExperiment
+"""
+
+helps["batchai experiment delete"] = """
+type: command
+short-summary: Delete an experiment and its jobs.
+examples:
+  - name: Delete an experiment.
+    text: az batchai experiment delete -g MyResourceGroup -w MyWorkspace -n MyExperiment
+"""
+
+helps["batchai job"] = """
+type: group
+short-summary: Submit, watch and end jobs.
+"""
+
+helps["batchai job create"] = """
+type: command
+short-summary: Submit a job to a cluster.
+examples:
+  - name: Submit the job that job.json describes.
+    text: az batchai job create -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob -c MyCluster -f job.json
+  - name: Mount a file share on the job's nodes while it runs.
+    text: |
+        az batchai job create -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob -c MyCluster -f job.json \\
+            --storage-account-name mystorage --afs-name myshare
+"""
+
+helps["batchai job list"] = """
+type: command
+short-summary: List the jobs of an experiment.
+examples:
+  - name: List the jobs of an experiment.
+    text: az batchai job list -g MyResourceGroup -w MyWorkspace -e MyExperiment -o table
+"""
+
+helps["batchai job show"] = """
+type: command
+short-summary: Show a job.
+examples:
+  - name: Show the state and the exit code of a job.
+    text: az batchai job show -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob -o table
+"""
+
+helps["batchai job wait"] = """
+type: command
+short-summary: Wait until a job has ended, and exit as it did.
+long-summary: |
+    The exit code is the job's exit code: 0 when it succeeded; 1 when it failed without one, as a terminated job does; 128 plus its number where a signal ended it.
+    It is 3 when the job is not there or is deleted meanwhile, and 130 after Ctrl-C, which leaves the job alone.
+    What happens is told on standard error; --only-show-errors turns that off.
+examples:
+  - name: Wait for a job.
+    text: az batchai job wait -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
+"""
+
+helps["batchai job terminate"] = """
+type: command
+short-summary: End a queued or running job. It stays in the list, as failed.
+examples:
+  - name: Terminate a job without a question.
+    text: az batchai job terminate -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --yes
+"""
+
+helps["batchai job delete"] = """
+type: command
+short-summary: Delete a job; one that is running is ended. Its output files stay.
+examples:
+  - name: Delete a job.
+    text: az batchai job delete -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
+"""
+
+helps["batchai job file"] = """
+type: group
+short-summary: Read the output files of a job.
+"""
+
+helps["batchai job file list"] = """
+type: command
+short-summary: List the files of one of a job's output folders, with URLs to download them.
+long-summary: The folder must be on an Azure file share or blob container.
+examples:
+  - name: List stdout, stderr and the logs.
+    text: az batchai job file list -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -o table
+  - name: List a subfolder of the output directory MODEL.
+    text: az batchai job file list -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -d MODEL -p checkpoints
+"""
+
+helps["batchai job file stream"] = """
+type: command
+short-summary: Print a file of a job while the job writes it.
+long-summary: The command waits for the file, and ends when the job has ended and all of the file is printed. Ctrl-C ends it with exit code 130 and leaves the job alone.
+examples:
+  - name: Follow the standard output of a job.
+    text: az batchai job file stream -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -f stdout.txt
+  - name: Follow a file in the output directory MODEL.
+    text: az batchai job file stream -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -d MODEL -f training.log
+"""
+
+helps["batchai file-server"] = """
+type: group
+short-summary: Manage file servers, which clusters and jobs can mount.
+"""
+
+helps["batchai file-server create"] = """
+type: command
+short-summary: Create a file server.
+examples:
+  - name: Create a file server with two disks of 10 GB.
+    text: az batchai file-server create -g MyResourceGroup -w MyWorkspace -n MyFileServer -s Standard_D1 --disk-count 2 --disk-size 10 --storage-sku Standard_LRS --generate-ssh-keys
+  - name: Create a file server from a configuration file.
+    text: az batchai file-server create -g MyResourceGroup -w MyWorkspace -n MyFileServer -f file-server.json
+"""
+
+helps["batchai file-server list"] = """
+type: command
+short-summary: List the file servers of a workspace.
+examples:
+  - name: List the file servers of a workspace.
+    text: az batchai file-server list -g MyResourceGroup -w MyWorkspace -o table
+"""
+
+helps["batchai file-server show"] = """
+type: command
+short-summary: Show a file server.
+examples:
+  - name: Show where a file server can be reached.
+    text: az batchai file-server show -g MyResourceGroup -w MyWorkspace -n MyFileServer --query mountSettings
+"""
+
+helps["batchai file-server delete"] = """
+type: command
+short-summary: Delete a file server and what is stored on it.
+examples:
+  - name: Delete a file server.
+    text: az batchai file-server delete -g MyResourceGroup -w MyWorkspace -n MyFileServer
+"""
+
+helps["batchai list-usages"] = """
+type: command
+short-summary: List how much of the clusters and cores of a location is used, and the limits.
+examples:
+  - name: List the usages of East US.
+    text: az batchai list-usages -l eastus -o table
+"""
+
+helps["batchai local"] = """
+type: group
+short-summary: Manage the Batch AI service on this machine.
+long-summary: |
+    The service keeps its state in AZURE_BATCHAI_HOME, by default the folder batchai beside the az configuration (~/.azure/batchai). It listens on 127.0.0.1 only.
+    Jobs run as you, on this machine: nodes are no security boundary.
+"""
+
+helps["batchai local up"] = """
+type: command
+short-summary: Start the service, unless it runs already.
+examples:
+  - name: Start the service.
+    text: az batchai local up
+  - name: Start the service on a port of your choice.
+    text: az batchai local up --port 8765
+"""
+
+helps["batchai local status"] = """
+type: command
+short-summary: Show whether the service runs, and what is in it.
+examples:
+  - name: Show the service as a table.
+    text: az batchai local status -o table
+"""
+
+helps["batchai local down"] = """
+type: command
+short-summary: Stop the service. Running jobs go on, and the next start finds them again.
+examples:
+  - name: Stop the service.
+    text: az batchai local down
+"""
+
+helps["batchai local logs"] = """
+type: command
+short-summary: Print the log of the service.
+examples:
+  - name: Print the last 20 lines and go on with new ones.
+    text: az batchai local logs --tail 20 --follow
+"""
+
+helps["batchai local reset"] = """
+type: command
+short-summary: End all jobs and nodes and delete all state of the service, storage folders included.
+examples:
+  - name: Begin anew, without a question.
+    text: az batchai local reset --yes
+"""

@@ -1,0 +1,85 @@
+"""What the state of a job means to the person who waits for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azext_batchai._existing import locate
+
+FINISHED = ("succeeded", "failed")
+
+
+def exit_status(job: Any) -> int:
+    """The exit status of `az batchai job wait`: the job's own; 1 for a failure that has none (say, terminated)."""
+    code = job.execution_info.exit_code if job.execution_info else None
+    if code is None:
+        return 0 if job.execution_state == "succeeded" else 1
+    code = int(code)
+    if code < 0:  # ended by a signal: as a shell reports it
+        return 128 + -code % 128
+    # Only eight bits reach the caller: 256 must not look like success.
+    return code & 0xFF or (1 if code else 0)
+
+
+def describe(job: Any) -> str:
+    """One line on how a finished job ended."""
+    info = job.execution_info
+    took = ""
+    if info and info.start_time and info.end_time:
+        took = f" after {_duration((info.end_time - info.start_time).total_seconds())}"
+    if job.execution_state == "succeeded":
+        return f"Job {job.name} succeeded{took}."
+    code = info.exit_code if info else None
+    with_code = "" if code is None else f" with exit code {code}"
+    reasons = "; ".join(_error_text(error) for error in (info.errors if info else None) or [])
+    return f"Job {job.name} failed{with_code}{took}{': ' + reasons if reasons else '.'}"
+
+
+def queue_reason(client: Any, job: Any) -> str:
+    """Why the job is not running yet, from the state of its cluster; '' where that says nothing."""
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        cluster = client.clusters.get(*locate(job.cluster.id, "", ""))
+    except HttpResponseError as error:
+        return "its cluster is gone" if error.status_code == 404 else ""
+    counts = cluster.node_state_counts
+    needed = job.node_count or 1
+    most = _most_nodes(cluster.scale_settings)
+    if most is not None and most < needed:
+        return f"it needs {_nodes(needed)}, and cluster {cluster.name} is set to {most} at most"
+    if not counts:
+        return ""
+    if counts.unusable_node_count:
+        why = "; ".join(_error_text(error) for error in cluster.errors or [])
+        unusable = _nodes(counts.unusable_node_count, "unusable ")
+        return f"cluster {cluster.name} has {unusable}{': ' + why if why else ''}"
+    return (
+        f"it needs {_nodes(needed, 'idle ')}, and cluster {cluster.name} has {counts.idle_node_count} idle, "
+        f"{counts.preparing_node_count} preparing, {counts.running_node_count} running"
+    )
+
+
+def _nodes(number: int, state: str = "") -> str:
+    return f"{number} {state}node{'' if number == 1 else 's'}"
+
+
+def _most_nodes(scale: Any) -> int | None:
+    if scale and scale.manual:
+        return int(scale.manual.target_node_count)
+    if scale and scale.auto_scale:
+        return int(scale.auto_scale.maximum_node_count)
+    return None
+
+
+def _error_text(error: Any) -> str:
+    details = ", ".join(f"{detail.name}: {detail.value}" for detail in error.details or [])
+    return f"{error.message or error.code}{f' ({details})' if details else ''}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,253 @@
+"""The embedded service seen from the client: where its state is, whether it runs, starting it, asking it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from knack.log import get_logger
+
+logger = get_logger(__name__)
+
+_MAIN = Path(__file__).parent / "service" / "__main__.py"
+_START_SECONDS = 30
+_STOP_SECONDS = 15
+# `[batchai] KEY` of the az configuration -> the variable by which the service takes it.
+_SETTINGS = {
+    "node_idle_seconds": "AZURE_BATCHAI_NODE_IDLE_SECONDS",
+    "kill_grace_seconds": "AZURE_BATCHAI_KILL_GRACE_SECONDS",
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that was found running, or has just been started."""
+
+    pid: int
+    start_time: str
+    endpoint: str
+    subscription: str
+    token: str
+    version: str
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Service:
+        """Raises KeyError or ValueError where `facts` is not the contents of a service.json."""
+        return cls(
+            pid=int(facts["pid"]),
+            start_time=str(facts["processStartTime"]),
+            endpoint=str(facts["endpoint"]).rstrip("/"),
+            subscription=str(facts["subscription"]),
+            token=str(facts["token"]),
+            version=str(facts["version"]),
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there and is the one that wrote the state file (pids are used again)."""
+        return _process_exists(self.pid) and self.start_time in ("", _process_start_time(self.pid))
+
+
+def home(cli_ctx: Any) -> Path:
+    """The state folder of the service."""
+    chosen = os.environ.get("AZURE_BATCHAI_HOME")
+    return Path(chosen).expanduser().absolute() if chosen else Path(cli_ctx.config.config_dir) / "batchai"
+
+
+def find(cli_ctx: Any) -> Service | None:
+    """The running service, without asking it; None where there is none."""
+    try:
+        found = Service.of(json.loads((home(cli_ctx) / "service.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if found.alive else None
+
+
+def ensure(cli_ctx: Any) -> Service:
+    """The running service, started if need be."""
+    return find(cli_ctx) or start(cli_ctx)
+
+
+def start(cli_ctx: Any, port: int | None = None) -> Service:
+    """Start the service and wait until it is ready.
+
+    Two starts at once are no fault: the service that comes second reports the first one.
+    """
+    folder = home(cli_ctx)
+    answer = _launch(cli_ctx, folder, port)
+    if answer.get("status") != "ready":
+        from azure.cli.core.azclierror import ValidationError
+
+        raise ValidationError(
+            f"The local Batch AI service did not start: {answer.get('message') or 'it said nothing about why'}"
+            f"{' (' + answer['code'] + ')' if answer.get('code') else ''}",
+            recommendation=answer.get("recommendation") or "See `az batchai local logs`.",
+        )
+    service = Service.of(answer)
+    if not answer.get("alreadyRunning"):
+        logger.warning("Started the local Batch AI service (%s, state in %s).", service.endpoint, _shown(folder))
+    return service
+
+
+def request(service: Service, method: str, path: str) -> dict[str, Any]:
+    """Ask the service itself (not Batch AI): `/_local/...`. Raises OSError where nobody answers."""
+    import http.client
+    from urllib.parse import urlsplit
+
+    connection = http.client.HTTPConnection(urlsplit(service.endpoint).netloc, timeout=30)
+    try:
+        headers = {"Authorization": f"Bearer {service.token}"}
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        text = response.read().decode("utf-8")
+    except http.client.HTTPException as error:
+        raise OSError(f"{service.endpoint} is not a Batch AI service: {error!r}") from error
+    finally:
+        connection.close()
+    if response.status >= 300:
+        raise OSError(f"{service.endpoint}{path} answered {response.status} {response.reason}")
+    return json.loads(text) if text else {}
+
+
+def wait_until_gone(service: Service) -> bool:
+    """Whether the process ended within a few seconds."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while service.alive:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _launch(cli_ctx: Any, folder: Path, port: int | None) -> dict[str, Any]:
+    from azure.cli.core.azclierror import FileOperationError
+
+    command = [sys.executable, str(_MAIN), "--home", str(folder)]
+    if port is not None:
+        command += ["--port", str(port)]
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(folder / "service.log", "ab", opener=_private) as log:
+            process = subprocess.Popen(  # pylint: disable=consider-using-with  # it outlives this process
+                command,
+                env=_environment(cli_ctx),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=folder,
+                **_detached(),
+            )
+    except OSError as error:
+        raise FileOperationError(
+            f"The local Batch AI service cannot be started: {error}",
+            recommendation="Choose a folder that can be written to with AZURE_BATCHAI_HOME.",
+        ) from error
+    return _first_answer(process, folder)
+
+
+def _first_answer(process: subprocess.Popen[bytes], folder: Path) -> dict[str, Any]:
+    """The one line of JSON that the service prints when it is ready, or when it gives up."""
+    lines: list[bytes] = []
+    stdout = process.stdout
+    assert stdout is not None
+    # A thread, because a pipe cannot be read with a time-out on every platform.
+    reader = threading.Thread(target=lambda: lines.append(stdout.readline()), daemon=True)
+    reader.start()
+    reader.join(_START_SECONDS)
+    if reader.is_alive():
+        process.kill()
+        return {"status": "failed", "message": f"it was not ready after {_START_SECONDS} s."}
+    stdout.close()
+    # Nobody waits for a process that lives on: without this, Python would warn about it.
+    process.returncode = 0 if process.poll() is None else process.returncode
+    try:
+        answer = json.loads(lines[0])
+    except (ValueError, IndexError):
+        return {"status": "failed", "message": _last_line(folder / "service.log")}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _environment(cli_ctx: Any) -> dict[str, str]:
+    chosen = {variable: cli_ctx.config.get("batchai", key, fallback=None) for key, variable in _SETTINGS.items()}
+    return {**os.environ, **{variable: value for variable, value in chosen.items() if value}}
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _detached() -> dict[str, Any]:
+    """Popen arguments for a process that outlives the terminal."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+def _process_exists(pid: int) -> bool:
+    if sys.platform == "win32":
+        return _windows_process_exists(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not _is_zombie(pid)
+
+
+def _windows_process_exists(pid: int) -> bool:
+    # os.kill(pid, 0) would end the process there.
+    import ctypes
+
+    kernel32 = ctypes.windll.kernel32  # type: ignore[attr-defined]
+    still_active, query_limited_information = 259, 0x1000
+    handle = kernel32.OpenProcess(query_limited_information, False, pid)
+    if not handle:
+        return False
+    code = ctypes.c_ulong()
+    known = kernel32.GetExitCodeProcess(handle, ctypes.byref(code))
+    kernel32.CloseHandle(handle)
+    return bool(known) and code.value == still_active
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third (state) on; [] where there is no /proc."""
+    try:
+        # The second field, the name, may hold spaces and parentheses.
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _process_start_time(pid: int) -> str:
+    fields = _stat(pid)
+    return fields[19] if len(fields) > 19 else ""
+
+
+def _is_zombie(pid: int) -> bool:
+    fields = _stat(pid)
+    return bool(fields) and fields[0] == "Z"
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _shown(folder: Path) -> str:
+    """The folder as a person would write it."""
+    try:
+        return str(Path("~") / folder.relative_to(Path.home()))
+    except (ValueError, RuntimeError):
+        return str(folder)

@@ -1,0 +1,77 @@
+"""Which command runs what: `az batchai <noun> <verb>` is a function of custom/<noun>.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azure.cli.core.commands import CliCommandType
+
+from azext_batchai import _client_factory as clients
+from azext_batchai import _format as table
+from azext_batchai._errors import explain
+
+
+def load_command_table(self: Any, _: Any) -> None:
+    def group(name: str, module: str, client_factory: Any) -> Any:
+        functions = CliCommandType(operations_tmpl=f"azext_batchai.custom.{module}#{{}}", client_factory=client_factory)
+        return self.command_group(name, custom_command_type=functions, exception_handler=explain)
+
+    long_running = {"supports_no_wait": True}
+    destructive = {"supports_no_wait": True, "confirmation": True}
+
+    with group("batchai workspace", "workspace", clients.workspaces) as g:
+        g.custom_command("create", "create_workspace")
+        g.custom_command("list", "list_workspaces", table_transformer=table.workspaces)
+        g.custom_show_command("show", "show_workspace", table_transformer=table.workspaces)
+        g.custom_command("delete", "delete_workspace", **destructive)
+
+    with group("batchai cluster", "cluster", clients.clusters) as g:
+        g.custom_command("create", "create_cluster", client_factory=clients.batchai)
+        g.custom_command("list", "list_clusters", table_transformer=table.clusters)
+        g.custom_show_command("show", "show_cluster", table_transformer=table.clusters)
+        g.custom_command("resize", "resize_cluster")
+        g.custom_command("auto-scale", "auto_scale_cluster")
+        g.custom_command("delete", "delete_cluster", **destructive)
+
+    with group("batchai cluster node", "node", clients.clusters) as g:
+        g.custom_command("list", "list_nodes", table_transformer=table.nodes)
+        g.custom_command("exec", "exec_on_node")
+
+    with group("batchai experiment", "experiment", clients.experiments) as g:
+        g.custom_command("create", "create_experiment")
+        g.custom_command("list", "list_experiments", table_transformer=table.experiments)
+        g.custom_show_command("show", "show_experiment", table_transformer=table.experiments)
+        g.custom_command("delete", "delete_experiment", **destructive)
+
+    with group("batchai job", "job", clients.jobs) as g:
+        g.custom_command("create", "create_job", client_factory=clients.batchai)
+        g.custom_command("list", "list_jobs", table_transformer=table.jobs)
+        g.custom_show_command("show", "show_job", table_transformer=table.jobs)
+        g.custom_command("wait", "wait_for_job", client_factory=clients.batchai)
+        g.custom_command("terminate", "terminate_job", **destructive)
+        g.custom_command("delete", "delete_job", **destructive)
+
+    with group("batchai job file", "job_file", clients.batchai) as g:
+        g.custom_command("list", "list_files", table_transformer=table.files)
+        g.custom_command("stream", "stream_file")
+
+    with group("batchai file-server", "file_server", clients.batchai) as g:
+        g.custom_command("create", "create_file_server", **long_running)
+        g.custom_command("list", "list_file_servers", table_transformer=table.file_servers)
+        g.custom_show_command("show", "show_file_server", table_transformer=table.file_servers)
+        g.custom_command("delete", "delete_file_server", **destructive)
+
+    with group("batchai", "usage", clients.usages) as g:
+        g.custom_command("list-usages", "list_usages", table_transformer=table.usages)
+
+    with group("batchai local", "local", None) as g:
+        g.custom_command("up", "start_service", table_transformer=table.service)
+        g.custom_command("status", "show_status", table_transformer=table.service)
+        g.custom_command("down", "stop_service")
+        g.custom_command("logs", "show_logs")
+        g.custom_command("reset", "reset_service", confirmation=_RESET_QUESTION)
+
+
+_RESET_QUESTION = (
+    "This ends all jobs and nodes of the local service and deletes its state, storage folders included. Continue?"
+)

@@ -1,0 +1,1 @@
+"""What the commands do: one module per noun, one function per verb."""

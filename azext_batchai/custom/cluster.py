@@ -1,0 +1,188 @@
+"""az batchai cluster ..."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from knack.log import get_logger
+
+from azext_batchai import _auto_storage, _config_file, _nodes, _user_account
+from azext_batchai import _client_factory as clients
+from azext_batchai import _mounts as mounts
+from azext_batchai._arm import Arm
+from azext_batchai._errors import explained
+from azext_batchai._existing import find_file_server, refuse_existing
+from azext_batchai._progress import Spinner, finish, finish_removal
+from azext_batchai._storage import Accounts
+
+logger = get_logger(__name__)
+
+
+def create_cluster(  # pylint: disable=too-many-locals
+    cmd: Any,
+    client: Any,
+    resource_group_name: str,
+    workspace_name: str,
+    cluster_name: str,
+    json_file: str | None = None,
+    user_name: str | None = None,
+    ssh_key: str | None = None,
+    password: str | None = None,
+    generate_ssh_keys: bool | None = None,
+    image: str | None = None,
+    custom_image: str | None = None,
+    use_auto_storage: bool = False,
+    vm_size: str | None = None,
+    vm_priority: str | None = None,
+    target: int | None = None,
+    min_nodes: int | None = None,
+    max_nodes: int | None = None,
+    subnet: str | None = None,
+    nfs: str | None = None,
+    nfs_mount_path: str = "nfs",
+    azure_file_share: str | None = None,
+    afs_mount_path: str = "afs",
+    container_name: str | None = None,
+    container_mount_path: str = "bfs",
+    account_name: str | None = None,
+    account_key: str | None = None,
+    setup_task: str | None = None,
+    setup_task_output: str | None = None,
+) -> Any:
+    from azure.mgmt.batchai import models
+
+    # Everything that can be wrong on this side comes before the first request.
+    if json_file:
+        cluster = _config_file.load(json_file, "ClusterCreateParameters")
+    else:
+        cluster = models.ClusterCreateParameters(vm_priority="dedicated")
+    cluster.vm_priority = vm_priority or cluster.vm_priority
+    cluster.vm_size = vm_size or cluster.vm_size
+    cluster.scale_settings = _nodes.scale_settings(target, min_nodes, max_nodes) or cluster.scale_settings
+    if image or custom_image:
+        reference = _nodes.image_reference(image, custom_image)
+        cluster.virtual_machine_configuration = models.VirtualMachineConfiguration(image_reference=reference)
+    _require_size_and_scale(cluster)
+    if generate_ssh_keys:
+        ssh_key = ssh_key or _user_account.generate_keys()
+    cluster.user_account_settings = _user_account.complete(cluster.user_account_settings, user_name, ssh_key, password)
+
+    refuse_existing(client.clusters, "cluster", resource_group_name, workspace_name, cluster_name)
+    arm = Arm(client)
+    accounts = Accounts(arm, resource_group_name, clients.is_local(cmd.cli_ctx))
+    mount = mounts.Mounts(cmd.cli_ctx, accounts, account_name, account_key)
+    volumes = cluster.node_setup.mount_volumes if cluster.node_setup else None
+    mount.complete(volumes)
+    if nfs:
+        file_server = find_file_server(client, nfs, resource_group_name, workspace_name)
+        _require_same_subnet(subnet, file_server)
+        volumes = mount.file_server(volumes, file_server.id, nfs_mount_path)
+    if azure_file_share:
+        volumes = mount.share(volumes, azure_file_share, afs_mount_path)
+    if container_name:
+        volumes = mount.container(volumes, container_name, container_mount_path)
+    accounts.provide(volumes)
+    if use_auto_storage:
+        location = client.workspaces.get(resource_group_name, workspace_name).location
+        volumes = _mount_auto_storage(mount, volumes, _auto_storage.provide(arm, location))
+    if volumes:
+        cluster.node_setup = cluster.node_setup or models.NodeSetup()
+        cluster.node_setup.mount_volumes = volumes
+    _set_setup_task(cluster, setup_task, setup_task_output)
+    if subnet:
+        cluster.subnet = models.ResourceId(id=subnet)
+    poller = client.clusters.begin_create(resource_group_name, workspace_name, cluster_name, cluster)
+    created = finish(cmd.cli_ctx, poller, f"Creating cluster {cluster_name}")
+    if created.allocation_state == "resizing" and Spinner(cmd.cli_ctx).visible:
+        logger.warning(
+            "The nodes are being allocated; watch them with: az batchai cluster show -g %s -w %s -n %s -o table",
+            *(resource_group_name, workspace_name, cluster_name),
+        )
+    return created
+
+
+def list_clusters(client: Any, resource_group_name: str, workspace_name: str) -> Any:
+    return list(client.list_by_workspace(resource_group_name, workspace_name))
+
+
+def show_cluster(client: Any, resource_group_name: str, workspace_name: str, cluster_name: str) -> Any:
+    with explained():
+        return client.get(resource_group_name, workspace_name, cluster_name)
+
+
+def resize_cluster(client: Any, resource_group_name: str, workspace_name: str, cluster_name: str, target: int) -> Any:
+    scale = _nodes.scale_settings(target, None, None)
+    return _update(client, resource_group_name, workspace_name, cluster_name, scale)
+
+
+def auto_scale_cluster(
+    client: Any, resource_group_name: str, workspace_name: str, cluster_name: str, min_nodes: int, max_nodes: int
+) -> Any:
+    from azure.mgmt.batchai import models
+
+    # Auto-scale even where both are equal: that is what the command is for.
+    auto_scale = models.AutoScaleSettings(minimum_node_count=min_nodes, maximum_node_count=max_nodes)
+    scale = models.ScaleSettings(auto_scale=auto_scale)
+    return _update(client, resource_group_name, workspace_name, cluster_name, scale)
+
+
+def delete_cluster(
+    cmd: Any, client: Any, resource_group_name: str, workspace_name: str, cluster_name: str, no_wait: bool = False
+) -> None:
+    poller = client.begin_delete(resource_group_name, workspace_name, cluster_name, polling=not no_wait)
+    finish_removal(cmd.cli_ctx, poller, f"Deleting cluster {cluster_name} and its nodes")
+
+
+def _update(client: Any, group: str, workspace: str, cluster: str, scale: Any) -> Any:
+    from azure.mgmt.batchai import models
+
+    return client.update(group, workspace, cluster, models.ClusterUpdateParameters(scale_settings=scale))
+
+
+def _mount_auto_storage(mount: mounts.Mounts, volumes: Any, storage: _auto_storage.AutoStorage) -> Any:
+    volumes = mount.share_of(volumes, storage.account, storage.key, _auto_storage.SHARE, _auto_storage.SHARE_MOUNT_PATH)
+    return mount.container_of(
+        volumes, storage.account, storage.key, _auto_storage.CONTAINER, _auto_storage.CONTAINER_MOUNT_PATH
+    )
+
+
+def _set_setup_task(cluster: Any, command_line: str | None, output: str | None) -> None:
+    from azure.mgmt.batchai import models
+
+    task = cluster.node_setup.setup_task if cluster.node_setup else None
+    if command_line:
+        cluster.node_setup = cluster.node_setup or models.NodeSetup()
+        cluster.node_setup.setup_task = models.SetupTask(
+            command_line=command_line,
+            std_out_err_path_prefix=output or mounts.setup_output(cluster.node_setup.mount_volumes),
+        )
+    elif task and output:
+        task.std_out_err_path_prefix = output
+    elif output:
+        logger.warning("--setup-task-output has no effect: there is no setup task.")
+
+
+def _require_size_and_scale(cluster: Any) -> None:
+    from azure.cli.core.azclierror import RequiredArgumentMissingError
+
+    if not cluster.vm_size:
+        raise RequiredArgumentMissingError(
+            "The VM size of the nodes is missing.",
+            recommendation="Give --vm-size (for example Standard_NC6), or vmSize in the configuration file.",
+        )
+    scale = cluster.scale_settings
+    if not scale or not (scale.manual or scale.auto_scale):
+        raise RequiredArgumentMissingError(
+            "The number of nodes is missing.",
+            recommendation="Give --target, or --min and --max, or scaleSettings in the configuration file.",
+        )
+
+
+def _require_same_subnet(subnet: str | None, file_server: Any) -> None:
+    if subnet and file_server.subnet and file_server.subnet.id.lower() != subnet.lower():
+        from azure.cli.core.azclierror import InvalidArgumentValueError
+
+        raise InvalidArgumentValueError(
+            f"The file server {file_server.name} is in another subnet than the one given for the cluster.",
+            recommendation="Leave --subnet out: the cluster is put into the subnet of its file server.",
+        )

@@ -1,0 +1,71 @@
+"""az batchai job file ..."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from knack.log import get_logger
+
+from azext_batchai import _client_factory as clients
+
+logger = get_logger(__name__)
+
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+# Seconds between two looks at a file: on this machine a look costs a millisecond.
+_LOCAL_INTERVAL, _REMOTE_INTERVAL = 0.2, 1.0
+
+
+def list_files(
+    client: Any,
+    resource_group_name: str,
+    workspace_name: str,
+    experiment_name: str,
+    job_name: str,
+    output_directory_id: str = "stdouterr",
+    path: str = ".",
+    expiry: int = 60,
+) -> Any:
+    from azure.mgmt.batchai import models
+
+    options = models.JobsListOutputFilesOptions(
+        outputdirectoryid=str(output_directory_id), directory=str(path), linkexpiryinminutes=int(expiry)
+    )
+    return list(client.jobs.list_output_files(resource_group_name, workspace_name, experiment_name, job_name, options))
+
+
+def stream_file(
+    cmd: Any,
+    client: Any,
+    resource_group_name: str,
+    workspace_name: str,
+    experiment_name: str,
+    job_name: str,
+    file_name: str,
+    output_directory_id: str = "stdouterr",
+    path: str = ".",
+) -> None:
+    """Write the file to stdout as it grows, until the job has ended."""
+    from azext_batchai._progress import Spinner
+    from azext_batchai._stream import JobFile, follow
+
+    names = (resource_group_name, workspace_name, experiment_name, job_name)
+    file = JobFile(
+        name=file_name,
+        files=lambda: list_files(client, *names, output_directory_id, path),
+        job=lambda: client.jobs.get(*names),
+    )
+    interval = _LOCAL_INTERVAL if clients.is_local(cmd.cli_ctx) else _REMOTE_INTERVAL
+    with Spinner(cmd.cli_ctx) as spinner:
+        try:
+            follow(client, file, interval, spinner)
+        except KeyboardInterrupt:
+            spinner.clear()
+            logger.warning("No longer following the file; the job goes on.")
+            sys.exit(_INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever read our output has seen enough. Python must not try to flush stdout once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(_BROKEN_PIPE)

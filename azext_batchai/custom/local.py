@@ -1,0 +1,118 @@
+"""az batchai local ...: the Batch AI service on this machine."""
+
+from __future__ import annotations
+
+import collections
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from knack.log import get_logger
+
+from azext_batchai import _service
+
+logger = get_logger(__name__)
+
+_INTERRUPTED = 130
+
+
+def start_service(cmd: Any, port: int | None = None) -> dict[str, Any]:
+    running = _service.find(cmd.cli_ctx)
+    if running and port and not running.endpoint.endswith(f":{port}"):
+        from azure.cli.core.azclierror import ValidationError
+
+        raise ValidationError(
+            f"The local Batch AI service runs already, at {running.endpoint}.",
+            recommendation="Stop it with `az batchai local down` first; running jobs go on meanwhile.",
+        )
+    return _status(running or _service.start(cmd.cli_ctx, port))
+
+
+def show_status(cmd: Any) -> dict[str, Any]:
+    running = _service.find(cmd.cli_ctx)
+    if not running:
+        return {"status": "stopped", "home": str(_service.home(cmd.cli_ctx))}
+    return _status(running)
+
+
+def stop_service(cmd: Any) -> None:
+    running = _service.find(cmd.cli_ctx)
+    if not running:
+        logger.warning("The local Batch AI service is not running.")
+        return
+    status = _status(running)
+    _end(running, "/_local/shutdown")
+    if status.get("jobsRunning"):
+        logger.warning("Jobs that go on running: %s. The next start finds them again.", status["jobsRunning"])
+    if status.get("jobsQueued"):
+        logger.warning("Jobs that wait until the service is started again: %s.", status["jobsQueued"])
+
+
+def reset_service(cmd: Any) -> None:
+    """End all jobs and nodes and delete the state."""
+    folder = _service.home(cmd.cli_ctx)
+    if not _service.find(cmd.cli_ctx) and not folder.is_dir():
+        logger.warning("There is nothing to reset: %s does not exist.", folder)
+        return
+    # Only a running service knows the jobs that an earlier one left behind.
+    _end(_service.ensure(cmd.cli_ctx), "/_local/reset")
+
+
+def show_logs(cmd: Any, tail: int | None = None, follow: bool = False) -> None:
+    """Print the log of the service."""
+    log = _service.home(cmd.cli_ctx) / "service.log"
+    try:
+        _print_log(log, tail, follow)
+    except FileNotFoundError:
+        from azure.cli.core.azclierror import FileOperationError
+
+        raise FileOperationError(
+            f"There is no log at {log}.", recommendation="Start the service with `az batchai local up`."
+        ) from None
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+def _status(service: _service.Service) -> dict[str, Any]:
+    try:
+        return _service.request(service, "GET", "/_local/status")
+    except OSError as error:
+        _raise_deaf(service, error)
+        raise
+
+
+def _end(service: _service.Service, path: str) -> None:
+    try:
+        _service.request(service, "POST", path)
+    except OSError as error:
+        _raise_deaf(service, error)
+    if not _service.wait_until_gone(service):
+        from azure.cli.core.azclierror import AzureResponseError
+
+        raise AzureResponseError(
+            f"The local Batch AI service (process {service.pid}) did not stop in time.",
+            recommendation="See `az batchai local logs`; the process can be ended without harm to running jobs.",
+        )
+
+
+def _raise_deaf(service: _service.Service, error: OSError) -> None:
+    from azure.cli.core.azclierror import AzureConnectionError
+
+    raise AzureConnectionError(
+        f"The local Batch AI service (process {service.pid}) does not answer: {error}",
+        recommendation="See `az batchai local logs`; the process can be ended without harm to running jobs.",
+    ) from error
+
+
+def _print_log(log: Path, tail: int | None, follow: bool) -> None:
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        sys.stdout.writelines(lines if tail is None else collections.deque(lines, maxlen=tail))
+        sys.stdout.flush()
+        while follow:
+            news = lines.read()
+            if news:
+                sys.stdout.write(news)
+                sys.stdout.flush()
+            else:
+                time.sleep(0.2)
