@@ -8,13 +8,20 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from knack.log import get_logger
+
+logger = get_logger(__name__)
+
 _PUBLIC_KEY = Path("~/.ssh/id_rsa.pub")
 
 
-def complete(settings: Any, name: str | None, ssh_key: str | None, password: str | None) -> Any:
+def complete(
+    settings: Any, name: str | None, ssh_key: str | None, password: str | None, make_missing_key: bool = False
+) -> Any:
     """The SDK UserAccountSettings made of the flags, else of `settings` (from a configuration file, or None).
 
-    The current user's name is the default; ~/.ssh/id_rsa.pub is the default key where no password is set.
+    The current user's name is the default; ~/.ssh/id_rsa.pub is the default key where no password is set, made
+    with `make_missing_key` where there is none.
     """
     from azure.mgmt.batchai import models
 
@@ -23,6 +30,9 @@ def complete(settings: Any, name: str | None, ssh_key: str | None, password: str
     key = ssh_key or settings.admin_user_ssh_public_key
     if not key and not settings.admin_user_password:
         key = str(_PUBLIC_KEY) if _PUBLIC_KEY.expanduser().exists() else None
+        if not key and make_missing_key:
+            logger.warning("There was no SSH key, password or %s: generated the keys, as --generate-ssh-keys does.", _PUBLIC_KEY)
+            key = generate_keys()
     settings.admin_user_ssh_public_key = public_key(key) if key else None
     if not settings.admin_user_ssh_public_key and not settings.admin_user_password:
         from azure.cli.core.azclierror import RequiredArgumentMissingError

@@ -65,7 +65,10 @@ def create_cluster(  # pylint: disable=too-many-locals
     _require_size_and_scale(cluster)
     if generate_ssh_keys:
         ssh_key = ssh_key or _user_account.generate_keys()
-    cluster.user_account_settings = _user_account.complete(cluster.user_account_settings, user_name, ssh_key, password)
+    # On this machine the article's command line without a key has to work too; in Azure a key is the user's decision.
+    cluster.user_account_settings = _user_account.complete(
+        cluster.user_account_settings, user_name, ssh_key, password, make_missing_key=clients.is_local(cmd.cli_ctx)
+    )
 
     refuse_existing(client.clusters, "cluster", resource_group_name, workspace_name, cluster_name)
     arm = Arm(client)

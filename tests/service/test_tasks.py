@@ -197,9 +197,7 @@ def test_a_stranger_with_the_same_pid_is_neither_adopted_nor_killed(tmp_path: Pa
         (folder / "cookie").write_text(cookie)
         (folder / f"claim.{cookie}").write_text(json.dumps(claim))
         with pytest.raises(TaskError) as caught:
-            with_launcher(
-                lambda launcher: Task(launcher, folder, GRACE).run(command(tmp_path, "true"), resume=True)
-            )
+            with_launcher(lambda launcher: Task(launcher, folder, GRACE).run(command(tmp_path, "true"), resume=True))
         assert caught.value.code == "NodeLost"
         assert alive(stranger)
     finally:

@@ -50,9 +50,7 @@ class Api:
         }
 
     def create_cluster(self, name: str = "cluster", nodes: int = 1, **more: Any) -> None:
-        status, headers, body = self.call(
-            "PUT", f"{self.workspace}/clusters/{name}", self.cluster_body(nodes, **more)
-        )
+        status, headers, body = self.call("PUT", f"{self.workspace}/clusters/{name}", self.cluster_body(nodes, **more))
         assert status == 202, body
         assert self.finish(headers)["status"] == "Succeeded"
 

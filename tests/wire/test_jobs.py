@@ -163,7 +163,10 @@ def _manual(nodes: int, option: str = "requeue") -> dict[str, Any]:
 @pytest.mark.documented
 def test_resize_requeues_running_jobs(api: Api) -> None:
     api.create_cluster()
-    api.create_job("job", "echo run >> $AZ_BATCHAI_MOUNT_ROOT/afs/runs; [ $(wc -l < $AZ_BATCHAI_MOUNT_ROOT/afs/runs) = 2 ] || sleep 1000")
+    api.create_job(
+        "job",
+        "echo run >> $AZ_BATCHAI_MOUNT_ROOT/afs/runs; [ $(wc -l < $AZ_BATCHAI_MOUNT_ROOT/afs/runs) = 2 ] || sleep 1000",
+    )
     wait_until(lambda: (folder_of_share(api) / "runs").exists(), "the job has begun")
     api.call("PATCH", f"{api.workspace}/clusters/cluster", _manual(0))
     api.wait_for_cluster()

@@ -229,7 +229,9 @@ def test_a_cluster_is_in_the_subnet_of_the_file_server_it_mounts(api: Api) -> No
     found = api.properties(f"{api.workspace}/fileServers/nfs")
     assert cluster["subnet"] == found["subnet"]
     assert list(cluster)[-1] == "subnet"
-    api.create_job("job", "echo kept > $AZ_BATCHAI_MOUNT_ROOT/nfs/kept.txt", stdOutErrPathPrefix="$AZ_BATCHAI_MOUNT_ROOT/nfs")
+    api.create_job(
+        "job", "echo kept > $AZ_BATCHAI_MOUNT_ROOT/nfs/kept.txt", stdOutErrPathPrefix="$AZ_BATCHAI_MOUNT_ROOT/nfs"
+    )
     assert api.wait_for_job("job")["executionState"] == "succeeded"
     from pathlib import Path
 

@@ -81,7 +81,10 @@ def test_queued_jobs_keep_their_order_and_start_once(api: Api) -> None:
 
 def test_a_setup_task_in_progress_is_taken_up(api: Api) -> None:
     line = "echo ran >> runs; while [ ! -e go ]; do sleep 0.02; done"
-    setup = {"commandLine": f"cd $AZ_BATCHAI_MOUNT_ROOT/afs; {line}", "stdOutErrPathPrefix": "$AZ_BATCHAI_MOUNT_ROOT/afs"}
+    setup = {
+        "commandLine": f"cd $AZ_BATCHAI_MOUNT_ROOT/afs; {line}",
+        "stdOutErrPathPrefix": "$AZ_BATCHAI_MOUNT_ROOT/afs",
+    }
     api.create_cluster(nodeSetup={"mountVolumes": api.mounts(), "setupTask": setup})
     wait_until(lambda: (share(api) / "runs").exists(), "the setup task has begun")
     before = api.wait_for_cluster(preparing=1)
