@@ -287,8 +287,10 @@ class ClusterController:
                 name = f"tvm-{cluster.internal['nodeNumber']}_{cluster.internal['nextNode']}-{stamp}{suffix}"
                 cluster.internal["nextNode"] += 1
                 record = Record(f"{self.key}/nodes/{name}", "node", self.key, {"name": name})
-                record.internal = {"state": ALLOCATING, "port": 0}
+                record.internal = {"state": ALLOCATING, "port": 0, "address": ""}
                 store.add(record)
+                record.internal["address"] = node_specs.address(record.seq)
+                store.update(record, touch=False)
                 self._nodes[name] = Node(record, ALLOCATING)
             store.update(cluster, touch=False)
         for node in self._nodes.values():

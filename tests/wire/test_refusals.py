@@ -61,9 +61,10 @@ def test_clusters(api: Api, path: str, value: Any, named: str) -> None:
         ("properties.cluster", None, 400, "properties.cluster"),
         ("properties.nodeCount", 0, 400, "properties.nodeCount"),
         ("properties.nodeCount", "1", 400, "properties.nodeCount"),
-        ("properties.customToolkitSettings", None, 400, "exactly one toolkit"),
+        ("properties.customToolkitSettings", None, 400, "exactly one of"),
         ("properties.customToolkitSettings", {}, 400, "commandLine"),
-        ("properties.horovodSettings", {"pythonScriptFilePath": "a.py"}, 400, "exactly one toolkit"),
+        ("properties.horovodSettings", {"pythonScriptFilePath": "a.py"}, 400, "exactly one of"),
+        ("properties.customToolkitSettings", None, 400, "there is none"),
         ("properties.stdOutErrPathPrefix", None, 400, "stdOutErrPathPrefix"),
         ("properties.environmentVariables", [{"name": "A=B", "value": "1"}], 400, "name"),
         ("properties.secrets", [{"name": "A"}], 400, "value"),
@@ -81,11 +82,11 @@ def test_jobs(api: Api, path: str, value: Any, status: int, named: str) -> None:
 
 def test_what_is_not_supported_says_so(api: Api) -> None:
     api.create_cluster(nodes=0)
-    toolkit = changed(api.job_body(), "properties.customToolkitSettings", None)
-    toolkit["properties"]["tensorFlowSettings"] = {"pythonScriptFilePath": "a.py"}
-    status, _, answer = api.call("PUT", api.job("j"), toolkit)
+    vault = {"sourceVault": {"id": "/subscriptions/s/vault"}, "secretUrl": "https://vault/secrets/a"}
+    body = api.job_body(secrets=[{"name": "A", "valueSecretReference": vault}])
+    status, _, answer = api.call("PUT", api.job("j"), body)
     assert (status, answer["error"]["code"]) == (501, "NotSupported")
-    assert "tensorFlowSettings" in answer["error"]["message"]
+    assert "Key Vault" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize("name", ["a b", "ä", "x" * 65, "a.b", "a%2Fb"])

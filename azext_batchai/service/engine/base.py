@@ -64,22 +64,29 @@ class NodeSpec:
     volumes: tuple[Volume, ...]
     setup: SetupTask | None
     port: int = 0
+    address: str = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class Process:
-    """One process of a job: where it runs, what it runs, and the files its output goes to (in `stdouterr`)."""
+    """One process of a job: where it runs, what it runs, and the files its output goes to (in `stdouterr`).
+
+    With `world_size` the MPI runtime runs it that many times over all nodes; `{rank}` in a file's name is then the
+    rank. One that `serves_others` is ended when the others have ended. Values of `environment` may name variables.
+    """
 
     node_index: int
     command_line: str
     stdout: str
     stderr: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    world_size: int = 0
+    serves_others: bool = False
 
 
 @dataclass(frozen=True)
 class JobPlan:
-    """A job ready to be launched on `node_ids`, the first of which is the master.
+    """A job ready to be launched on `node_ids`, the first of which is the master; `addresses` are theirs.
 
     `output_segment` is the job's own part of every output path; `directories` are (variable, prefix, suffix) of the
     output directories, `inputs` (variable, path) of the input directories; paths may start with a mount root variable.
@@ -91,6 +98,7 @@ class JobPlan:
     experiment: str
     name: str
     node_ids: tuple[str, ...]
+    addresses: tuple[str, ...]
     volumes: tuple[Volume, ...]
     output_prefix: str
     output_segment: str

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 from azext_batchai.service.context import Service
 from azext_batchai.service.engine.base import JobPlan, TaskError
 from azext_batchai.service.resources import node_specs, volumes
 from azext_batchai.service.store import Record
-from azext_batchai.service.toolkits import launch_plan
+from azext_batchai.service.toolkits import launch_plan, ports_needed
 
 
 def plan_of(service: Service, record: Record) -> JobPlan:
@@ -28,6 +30,7 @@ def plan_of(service: Service, record: Record) -> JobPlan:
                 },
             )
         notes = (f"container image {image} is not used: AZURE_BATCHAI_CONTAINERS_ON_HOST runs the job on the node",)
+    addresses = node_specs.addresses(service, record)
     return JobPlan(
         job_key=record.key,
         attempt=record.internal["attempt"],
@@ -35,6 +38,7 @@ def plan_of(service: Service, record: Record) -> JobPlan:
         experiment=segments[-3],
         name=record.name,
         node_ids=tuple(record.internal["nodes"]),
+        addresses=tuple(addresses),
         volumes=tuple(volumes.resolve(service, properties.get("mountVolumes", {}))),
         output_prefix=properties["stdOutErrPathPrefix"],
         output_segment=properties["jobOutputDirectoryPathSegment"],
@@ -45,6 +49,31 @@ def plan_of(service: Service, record: Record) -> JobPlan:
         inputs=tuple((entry["id"], entry["path"]) for entry in properties.get("inputDirectories", ())),
         environment=node_specs.environment(service, record, properties, "properties"),
         preparation=properties.get("jobPreparation", {}).get("commandLine"),
-        processes=launch_plan(properties),
+        processes=launch_plan(properties, addresses, _ports(service, record)),
         notes=notes,
     )
+
+
+def _ports(service: Service, record: Record) -> list[int]:
+    """Ports for the job's processes, chosen once for each attempt: a restarted service must tell the same ones."""
+    count = ports_needed(record.properties)
+    chosen: dict[str, list[int]] = record.internal.setdefault("ports", {})
+    attempt = str(record.internal["attempt"])
+    if count and attempt not in chosen:
+        record.internal["ports"] = {attempt: free_ports(count)}
+        with service.store.transaction():
+            service.store.update(record, touch=False)
+    ports: list[int] = record.internal["ports"].get(attempt, [])
+    return ports
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on at this moment, on any address of this machine."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()

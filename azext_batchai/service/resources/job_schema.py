@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
+from azext_batchai.service import toolkits
 from azext_batchai.service.arm.schema import Array, Duration, Enum, Field, Integer, Object, String
 from azext_batchai.service.resources import clusters, volumes
 
 _TEXT = Field(String(minimum=1), required=True)
 _ID = Field(String(r"[A-Za-z0-9_]+", minimum=1), required=True)
-# The settings object that makes a job's toolkit; the others of the OpenAPI file are refused by `jobs.create`.
-TOOLKITS = {"customToolkitSettings": "custom"}
-OTHER_TOOLKITS = (
-    "cntkSettings",
-    "pyTorchSettings",
-    "tensorFlowSettings",
-    "caffeSettings",
-    "caffe2Settings",
-    "chainerSettings",
-    "customMpiSettings",
-    "horovodSettings",
-)
 
 _REGISTRY = Object(
     {
@@ -45,7 +34,7 @@ JOB = Object(
             Object({"imageSourceRegistry": Field(_REGISTRY, required=True), "shmSize": Field(String(minimum=1))})
         ),
         "mountVolumes": Field(volumes.MOUNT_VOLUMES),
-        "customToolkitSettings": Field(Object({"commandLine": _TEXT})),
+        **{name: Field(toolkit.SCHEMA) for name, toolkit in toolkits.BY_SETTINGS.items()},
         "jobPreparation": Field(Object({"commandLine": _TEXT})),
         "stdOutErrPathPrefix": _TEXT,
         "inputDirectories": Field(Array(Object({"id": _ID, "path": _TEXT}))),
@@ -56,4 +45,5 @@ JOB = Object(
             Object({"maxWallClockTime": Field(Duration(), default="P150D")}), default={"maxWallClockTime": "P150D"}
         ),
     },
+    one_of=tuple(toolkits.BY_SETTINGS),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from azext_batchai.service import toolkits
 from azext_batchai.service.arm import operations, paging, replies
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import bad_request, conflict, not_found, not_supported
@@ -15,7 +16,7 @@ from azext_batchai.service.clock import wire_now
 from azext_batchai.service.context import Service
 from azext_batchai.service.engine.base import JobOutcome
 from azext_batchai.service.resources import cascade, experiments, job_states, volumes, workspaces
-from azext_batchai.service.resources.job_schema import JOB, OTHER_TOOLKITS, TOOLKITS
+from azext_batchai.service.resources.job_schema import JOB
 from azext_batchai.service.store import Record
 
 KIND = "job"
@@ -70,16 +71,8 @@ async def create(service: Service, call: Call) -> Reply:
 
 def _checked(given: dict[str, Any]) -> Cleaned:
     """Raises ArmError 400 for a wrong body and 501 for what cannot be run."""
-    found = [name for name in (*TOOLKITS, *OTHER_TOOLKITS) if given.get(name) is not None]
-    if len(found) != 1:
-        raise bad_request(
-            "'properties' must have the settings of exactly one toolkit "
-            f"({', '.join((*TOOLKITS, *OTHER_TOOLKITS))}); there are {len(found)}.",
-            "properties",
-        )
-    if found[0] in OTHER_TOOLKITS:
-        raise not_supported(f"Jobs with '{found[0]}' are not supported yet: use customToolkitSettings.")
     cleaned = clean(JOB, given)
+    toolkits.fill(cleaned.body)
     volumes.check(cleaned.body.get("mountVolumes", {}), "properties.mountVolumes")
     if any("valueSecretReference" in secret for secret in cleaned.body.get("secrets", ())):
         raise not_supported("Key Vault references are not supported: give the secret's value.")
@@ -97,8 +90,8 @@ def _body(call: Call, workspace: Record, experiment: Record, cleaned: Cleaned) -
             properties["jobOutputDirectoryPathSegment"] = (
                 f"{call.subscription}/{call.group}/{'/'.join(segments)}/{uuid.uuid4()}"
             )
-        if name in TOOLKITS:
-            properties["toolType"] = TOOLKITS[name]
+        if name in toolkits.BY_SETTINGS:
+            properties["toolType"] = toolkits.BY_SETTINGS[name].TOOL_TYPE
         properties[name] = value
     now = wire_now()
     properties["creationTime"] = now

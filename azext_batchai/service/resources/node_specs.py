@@ -24,7 +24,22 @@ def of(service: Service, cluster_key: str, node: Record) -> NodeSpec:
             task["stdOutErrPathPrefix"],
             task["stdOutErrPathSuffix"],
         )
-    return NodeSpec(node.name, cluster_key, login, (), setup, node.internal["port"])
+    return NodeSpec(node.name, cluster_key, login, (), setup, node.internal["port"], node.internal["address"])
+
+
+def address(number: int) -> str:
+    """A loopback address for the machine's node `number`: nodes are told apart by it, as by an IP address in Azure."""
+    number = 4 + number % (1 << 22)  # in Azure the first node of a subnet is .4
+    return f"127.{64 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+
+
+def addresses(service: Service, job: Record) -> list[str]:
+    """Addresses of the nodes that a job runs on, the master's first."""
+    found = []
+    for name in job.internal["nodes"]:
+        node = service.store.get(f"{job.internal['cluster']}/nodes/{name}".lower())
+        found.append(node.internal["address"] if node else "127.0.0.1")
+    return found
 
 
 def mounted(service: Service, cluster_key: str, spec: NodeSpec) -> NodeSpec:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from azext_batchai.service.arm.schema import Object
 from azext_batchai.service.engine.base import Process
+from azext_batchai.service.toolkits.common import REQUIRED_TEXT, ToolkitJob
+
+SETTINGS, TOOL_TYPE = "customToolkitSettings", "custom"
+SCHEMA = Object({"commandLine": REQUIRED_TEXT})
 
 
-def launch_plan(job_properties: dict[str, Any]) -> list[Process]:
-    command_line = job_properties["customToolkitSettings"]["commandLine"]
-    return [Process(0, command_line, "stdout.txt", "stderr.txt")]
+def launch_plan(job: ToolkitJob) -> list[Process]:
+    return [Process(0, job.settings["commandLine"], "stdout.txt", "stderr.txt")]

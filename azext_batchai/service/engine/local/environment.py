@@ -29,6 +29,7 @@ def node_environment(root: Path, node_id: str) -> dict[str, str]:
             taken["PIP_CONFIG_FILE"] = str(config)
     return {
         **taken,
+        "PATH": f"{root / 'bin'}:{taken.get('PATH', os.defpath)}",
         "HOME": str(root / "home"),
         "SHELL": shell(),
         "TMPDIR": str(root / "tmp"),

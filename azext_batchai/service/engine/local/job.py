@@ -9,6 +9,7 @@ from pathlib import Path
 
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.engine.base import JobOutcome, JobPlan, Process, TaskError
+from azext_batchai.service.engine.local import mpi
 from azext_batchai.service.engine.local.environment import expand, shell
 from azext_batchai.service.engine.local.node import LocalNode, link_volumes, remove_tree, tail
 from azext_batchai.service.engine.local.tasks import Command, Launcher, Task, TaskEnd
@@ -16,10 +17,11 @@ from azext_batchai.service.engine.local.tasks import Command, Launcher, Task, Ta
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the job is on one node."""
+    """Where the job is on one node. `variables` are the service's own, `environment` has the user's too."""
 
     node: LocalNode
     root: Path
+    variables: dict[str, str]
     environment: dict[str, str]
     log: Path
 
@@ -34,6 +36,7 @@ class LocalJob:
         self._grace = grace
         self._tasks: list[Task] = []
         self._stopping = False
+        self._failed: Process | None = None
         self._output = Path()
         self._places: list[_Place] = []
 
@@ -67,8 +70,7 @@ class LocalJob:
             failed = await self._prepare(plan.preparation, resume)
             if failed:
                 return failed
-        ends = await asyncio.gather(*(self._start(index, process, resume) for index, process in enumerate(plan.processes)))
-        end = next((end for end in ends if end.exit_code != 0), ends[0])
+        end = await self._run_processes(resume)
         self._note(f"the job ended {_describe(end)}")
         error = None
         if end.exit_code != 0:
@@ -96,9 +98,9 @@ class LocalJob:
             log_name = f"execution-{node.spec.node_id}.log" if many else "execution.log"
             self._output = Path(variables["AZ_BATCHAI_STDOUTERR_DIR"])
             environment = {**variables, **plan.environment}
-            self._places.append(_Place(node, root, environment, self._output / log_name))
+            self._places.append(_Place(node, root, variables, environment, self._output / log_name))
         self._make_shared(variables)
-        self._write_host_files()
+        self._set_up_mpi()
 
     def _variables(self, node: LocalNode, root: Path) -> dict[str, str]:
         plan = self._plan
@@ -109,9 +111,7 @@ class LocalJob:
             "AZ_BATCHAI_JOB_TEMP": str(root / "temp"),
             "AZ_BATCHAI_JOB_TEMP_DIR": str(root.parent),
             "AZ_BATCHAI_SHARED_JOB_TEMP": str(self._nodes[0].root / root.relative_to(node.root) / "shared"),
-            "AZ_BATCHAI_MPI_HOST_FILE": str(root / "hostfile"),
-            "AZ_BATCHAI_MPI_MASTER_NODE": "127.0.0.1",
-            "AZ_BATCH_HOST_LIST": ",".join(["127.0.0.1"] * len(self._nodes)),
+            **mpi.variables(root / "mpi" / "agent", root / "hostfile", plan.addresses),
         }
         output = self._directory(plan.output_prefix, variables, "stdOutErrPathPrefix") / plan.output_segment
         variables["AZ_BATCHAI_STDOUTERR_DIR"] = str(output / "stdouterr")
@@ -141,11 +141,17 @@ class LocalJob:
     def _make_shared(self, variables: dict[str, str]) -> None:
         Path(variables["AZ_BATCHAI_SHARED_JOB_TEMP"]).mkdir(parents=True, exist_ok=True)
 
-    def _write_host_files(self) -> None:
-        slots = max(int(self._nodes[0].environment["AZ_BATCHAI_NUM_GPUS"]), 1)
-        lines = f"127.0.0.1 slots={slots} max-slots={slots}\n" * len(self._nodes)
+    def _set_up_mpi(self) -> None:
+        ranks = max((process.world_size for process in self._plan.processes), default=0)
+        gpus = int(self._nodes[0].environment["AZ_BATCHAI_NUM_GPUS"])
+        slots = max(gpus, -(-ranks // len(self._nodes)), 1)
+        own = {}
+        for address, place in zip(self._plan.addresses, self._places):
+            variables = {name: value for name, value in place.variables.items() if _is_the_nodes_own(name)}
+            own[address] = (place.root / "wd", variables)
         for place in self._places:
-            (place.root / "hostfile").write_text(lines, encoding="ascii")
+            mpi.write_host_file(place.root / "hostfile", self._plan.addresses, slots)
+            mpi.write_agent(place.root / "mpi", own)
 
     # Running
 
@@ -171,11 +177,37 @@ class LocalJob:
                 return JobOutcome(end.exit_code, error)
         return None
 
+    async def _run_processes(self, resume: bool) -> TaskEnd:
+        """Run all processes; the first that fails ends the others, and it is the one whose end counts."""
+        running: dict[asyncio.Future[TaskEnd], Process] = {}
+        for index, process in enumerate(self._plan.processes):
+            self._note(f"cmd is {process.command_line}")
+            running[asyncio.ensure_future(self._start(index, process, resume))] = process
+        outcome: TaskEnd | None = None
+        try:
+            while running:
+                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for future in done:
+                    process, end = running.pop(future), future.result()
+                    if outcome is None and end.exit_code != 0 and not process.serves_others:
+                        outcome = end
+                        self._failed = process
+                        if running:
+                            self._note(f"a process ended {_describe(end)}: the others are ended too")
+                if running and (outcome or all(process.serves_others for process in running.values())):
+                    await asyncio.gather(*(task.stop() for task in self._tasks))
+        except TaskError:
+            await asyncio.gather(*(task.stop() for task in self._tasks))
+            await asyncio.gather(*running, return_exceptions=True)
+            raise
+        return outcome or TaskEnd(0)
+
     async def _start(self, index: int, process: Process, resume: bool) -> TaskEnd:
         place = self._places[process.node_index]
-        self._note(f"cmd is {process.command_line}")
         files = (process.stdout, process.stderr)
-        return await self._task(f"main-{index}", place, process.command_line, process.environment, files, resume)
+        environment = {name: expand(value, place.environment) for name, value in process.environment.items()}
+        name = f"main-{index}"
+        return await self._task(name, place, process.command_line, environment, files, resume, process)
 
     async def _task(
         self,
@@ -185,6 +217,7 @@ class LocalJob:
         environment: Mapping[str, str],
         files: tuple[str, str],
         resume: bool,
+        process: Process | None = None,
     ) -> TaskEnd:
         folder = place.node.root / "tasks" / f"{self._plan.output_segment.rsplit('/', 1)[-1]}-{self._plan.attempt}" / name
         task = Task(self._launcher, folder, self._grace)
@@ -195,13 +228,16 @@ class LocalJob:
         command = Command(
             (shell(), "-c", command_line), place.root / "wd", {**place.environment, **environment}, stdout, stderr
         )
+        if process and process.world_size:
+            command = mpi.ranks_command(process, command, folder / "ranks", self._output)
         return await task.run(command, resume)
 
     def _failure(self, end: TaskEnd) -> dict[str, str]:
-        details = {"ExitCode": str(end.exit_code), "NodeId": self._places[0].node.spec.node_id}
+        failed = self._failed or self._plan.processes[0]
+        details = {"ExitCode": str(end.exit_code), "NodeId": self._places[failed.node_index].node.spec.node_id}
         if end.signal:
             details["Signal"] = str(end.signal)
-        details["StdErr"] = tail(self._output / self._plan.processes[0].stderr)
+        details["StdErr"] = tail(self._output / failed.stderr.replace("{rank}", "0"))
         return {name: value for name, value in details.items() if value}
 
     def _note(self, text: str) -> None:
@@ -212,6 +248,11 @@ class LocalJob:
                     file.write(f"{wire_now()} {text}\n")
             except OSError:
                 pass  # the share is gone: the job's own fate says so
+
+
+def _is_the_nodes_own(name: str) -> bool:
+    """Variables that differ from node to node of a job."""
+    return name.startswith("AZ_BATCHAI_") or name in ("HOME", "TMPDIR", "PATH", "OMPI_MCA_plm_rsh_agent")
 
 
 def _describe(end: TaskEnd) -> str:

@@ -5,7 +5,7 @@ launcher is one thread in a few megabytes, so a fork of it costs a millisecond, 
 It ends when the service closes its socket; the runners it made go on.
 
 Protocol on the socket given as a file descriptor, each message a 4-byte length and JSON:
-  to the launcher    {"id", "folder", "cookie", "argv", "cwd", "environment", "stdout", "stderr", "grace"}
+  to the launcher    {"id", "folder", "cookie", "argv", "cwd", "environment", "stdout", "stderr", "grace", "pipes"}
   from the launcher  {"id", "pid"} | {"id", "error"}
 
 A runner owns its task's folder:
@@ -13,6 +13,9 @@ A runner owns its task's folder:
              empty one to be sure that a task which never started does not start late)
   exit.json  {"exitCode"} | {"signal"} | {"error"}, with "ended": written whole when every process of the task is gone
 TERM to a runner ends its task: TERM to all processes, KILL after `grace` seconds.
+
+`pipes` are named pipes ({path: "stdout" | "stderr"}) that ranks of one job write to: the runner copies them into the
+task's files line by line, so that lines of several ranks stay whole.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -28,8 +32,11 @@ import time
 
 TASK_VARIABLE = "BATCHAI_TASK"
 _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
-_SIGNALS = {signal.SIGCHLD, signal.SIGTERM}
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
 _POLL_SECONDS = 0.05
+_PARTIAL_SECONDS = 0.05  # how long the beginning of a line waits for its end
+_OPEN_SECONDS = 1.0  # how long others wait for the rest of a line whose beginning was written
+_MAX_PARTIAL = 1 << 16
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -76,13 +83,12 @@ def _become_runner(channel: socket.socket, request: dict) -> None:
     try:
         channel.close()
         os.setsid()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         _libc.prctl(_PR_SET_NAME, request["cookie"].encode()[:15], 0, 0, 0)
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         folder = request["folder"]
+        events = _Events()
         if _claim(folder, request["cookie"]):
-            result = _run(request)
+            result = _run(request, events)
             result["ended"] = time.time()
             _write(folder, "exit.json", result)
             status = 0
@@ -117,8 +123,109 @@ def _write(folder: str, name: str, content: dict) -> None:
     os.replace(temporary, os.path.join(folder, name))
 
 
-def _run(request: dict) -> dict:
+class _Events:
+    """Signals as bytes of a pipe, so that they can be waited for together with the ranks' output."""
+
+    def __init__(self) -> None:
+        self._read, write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            signal.signal(number, lambda *_: None)
+
+    def wait(self, relays: list, timeout: float | None) -> bytes:
+        """Numbers of the signals that came; copies what the relays have got meanwhile."""
+        pauses = [relay.patience() for relay in relays]
+        times = [pause for pause in (timeout, *pauses) if pause is not None]
+        descriptors = [descriptor for relay in relays for descriptor in relay.readable()]
+        ready, _, _ = select.select([self._read, *descriptors], [], [], min(times) if times else None)
+        for relay in relays:
+            relay.copy(ready)
+        return os.read(self._read, 1024) if self._read in ready else b""
+
+
+class _Relay:
+    """Copies several pipes into one file, whole lines at a time."""
+
+    def __init__(self, target: str, paths: list[str]) -> None:
+        self._target = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        self.sources = {}
+        for path in paths:
+            # Opened for both, so that it does not end with the first writer.
+            self.sources[os.open(path, os.O_RDWR | os.O_NONBLOCK)] = bytearray()
+        self._since = dict.fromkeys(self.sources, 0.0)
+        self._open = None  # the source that has written the beginning of a line
+
+    def readable(self) -> list[int]:
+        """The pipes that there is room for: a rank that has to wait for another's line fills no memory."""
+        return [source for source, kept in self.sources.items() if len(kept) < 16 * _MAX_PARTIAL]
+
+    def patience(self) -> float | None:
+        """How long until something has to be written although its line has not ended."""
+        return _PARTIAL_SECONDS if any(self.sources.values()) else None
+
+    def copy(self, ready: list[int]) -> None:
+        now = time.monotonic()
+        for source, kept in self.sources.items():
+            if source in ready:
+                self._read(source, kept, now)
+        for source in sorted(self.sources, key=lambda source: source != self._open):
+            self._write(source, now)
+
+    def finish(self) -> None:
+        """Copy what is left when every writer is gone."""
+        while True:
+            before = sum(map(len, self.sources.values()))
+            for source, kept in self.sources.items():
+                self._read(source, kept, time.monotonic())
+            if sum(map(len, self.sources.values())) == before:
+                break
+        for source, kept in self.sources.items():
+            if kept:
+                self._put(source, len(kept))
+
+    def _read(self, source: int, kept: bytearray, now: float) -> None:
+        try:
+            data = os.read(source, _MAX_PARTIAL)
+        except BlockingIOError:
+            return
+        if not kept:
+            self._since[source] = now
+        kept += data
+
+    def _write(self, source: int, now: float) -> None:
+        kept = self.sources[source]
+        if self._open not in (None, source) and now - self._since[self._open] < _OPEN_SECONDS:
+            return
+        end = max(kept.rfind(b"\n"), kept.rfind(b"\r")) + 1
+        if end:
+            self._put(source, end)
+        if kept and (now - self._since[source] >= _PARTIAL_SECONDS or len(kept) >= _MAX_PARTIAL):
+            self._put(source, len(kept))
+
+    def _put(self, source: int, size: int) -> None:
+        kept = self.sources[source]
+        data = bytes(kept[:size])
+        if self._open not in (None, source):
+            data = b"\n" + data  # the other line stays without its end rather than mixed with this one
+        while data:
+            data = data[os.write(self._target, data) :]
+        self._open = None if kept[size - 1 : size] in (b"\n", b"\r") else source
+        self._since[source] = time.monotonic()
+        del kept[:size]
+
+
+def _relays(request: dict) -> list:
+    paths: dict = {}
+    for path, stream in request["pipes"].items():
+        paths.setdefault(request[stream], []).append(path)
+    return [_Relay(target, sources) for target, sources in paths.items()]
+
+
+def _run(request: dict, events: _Events) -> dict:
     """Start the command, wait for it, leave no process of it behind."""
+    relays = _relays(request)
     failure_in, failure_out = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -127,29 +234,24 @@ def _run(request: dict) -> dict:
     os.close(failure_out)
     with os.fdopen(failure_in, "rb") as pipe:
         failure = pipe.read().decode()  # empty: the exec closed it
-    result: dict | None = {"error": failure} if failure else None
-    kill_at = stopping = None
-    while True:
-        result = result or {}
-        children_left = _reap(pid, result)
-        if not children_left:
-            return result
-        if result and not stopping:  # the command has ended: what it left behind goes too
-            stopping = signal.SIGTERM
-            kill_at = time.monotonic() + request["grace"]
-            _signal_all(stopping)
-        if not stopping:
-            received = signal.sigwaitinfo(_SIGNALS)
-        else:
-            if time.monotonic() >= kill_at:
-                stopping = signal.SIGKILL
-            if stopping == signal.SIGKILL:
+    result: dict = {"error": failure} if failure else {}
+    stopping = None
+    kill_at = 0.0
+    while _reap(pid, result):
+        if stopping is None:
+            received = b"" if result else events.wait(relays, None)
+            if result or signal.SIGTERM in received:  # what the command left behind goes with it
+                stopping = signal.SIGTERM
+                kill_at = time.monotonic() + request["grace"]
                 _signal_all(stopping)
-            received = signal.sigtimedwait(_SIGNALS, _POLL_SECONDS)
-        if received and received.si_signo == signal.SIGTERM and not stopping:
-            stopping = signal.SIGTERM
-            kill_at = time.monotonic() + request["grace"]
+            continue
+        if time.monotonic() >= kill_at:
+            stopping = signal.SIGKILL
             _signal_all(stopping)
+        events.wait(relays, _POLL_SECONDS)
+    for relay in relays:
+        relay.finish()
+    return result
 
 
 def _reap(command: int, result: dict) -> bool:
@@ -196,6 +298,9 @@ def _signal_all(number: int) -> None:
 def _become_command(request: dict, failure: int) -> None:
     """Replace this forked child by the command; says why on `failure` where it cannot."""
     os.set_inheritable(failure, False)
+    signal.set_wakeup_fd(-1)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
     step = ""
     try:
         os.setsid()
@@ -211,7 +316,6 @@ def _become_command(request: dict, failure: int) -> None:
         os.umask(0o022)
         for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, set())
         step = request["argv"][0]
         os.execve(step, request["argv"], {**request["environment"], TASK_VARIABLE: request["cookie"]})
     except OSError as exc:

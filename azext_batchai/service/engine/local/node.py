@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from azext_batchai.service.engine.base import Login, NodeSpec, TaskError, Volume
+from azext_batchai.service.engine.local import mpi
 from azext_batchai.service.engine.local.environment import expand, node_environment, shell
 from azext_batchai.service.engine.local.ssh_server import SshEndpoint, SshEndpointSpec
 from azext_batchai.service.engine.local.tasks import Command, Launcher, Task
@@ -37,8 +38,11 @@ class LocalNode:
 
     async def open(self) -> int:
         """Make the folder and the SSH endpoint; returns the port, the former one where it is free. Raises OSError."""
-        for name in ("home", "tmp", "mounts", "logs", "jobs", "tasks"):
+        for name in ("home", "tmp", "mounts", "logs", "jobs", "tasks", "bin"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
+        mpi.write_mpirun(self.root / "bin")
+        if not shutil.which("python"):
+            mpi.write_program(self.root / "bin" / "python", '#!/bin/sh\n# 2018 jobs say python\nexec python3 "$@"\n')
         self._endpoint = await open_endpoint(
             self.spec.node_id, self.root, self.root / "home", self.spec.login, self.environment, self.spec.port
         )

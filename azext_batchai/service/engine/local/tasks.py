@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Command:
-    """What a task runs: `argv[0]` is an absolute path, the files are appended to."""
+    """What a task runs: `argv[0]` is an absolute path, the files are appended to.
+
+    `pipes` are named pipes whose lines are copied into `stdout` or `stderr` as well.
+    """
 
     argv: tuple[str, ...]
     cwd: Path
     environment: Mapping[str, str]
     stdout: Path
     stderr: Path
+    pipes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,7 @@ class Task:
             "stdout": str(command.stdout),
             "stderr": str(command.stderr),
             "grace": self._grace,
+            "pipes": dict(command.pipes),
         }
         try:
             pid = await self._launcher.fork(request)

@@ -1,0 +1,142 @@
+"""Open MPI over local nodes: the host file, the launch agent, the command that starts the ranks.
+
+Nodes share one machine and one host name, so each has a loopback address of its own and a launch agent takes the place
+of ssh: it gives the ranks of a node that node's variables.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from azext_batchai.service.engine.base import Process, TaskError
+from azext_batchai.service.engine.local.environment import shell
+from azext_batchai.service.engine.local.tasks import Command
+
+# Flags that name the network interfaces of Azure's machines: 2018 command lines have them.
+_INTERFACE_FLAGS = "btl_tcp_if_include|btl_tcp_if_exclude|oob_tcp_if_include|oob_tcp_if_exclude"
+_MPIRUN = """#!/bin/sh
+# Interfaces of Azure's machines mean nothing here: the nodes of this machine talk over its loopback interface.
+count=$#
+while [ "$count" -gt 0 ]; do
+    case $1 in
+    -mca | --mca)
+        case $2 in
+        {flags})
+            shift 3
+            count=$((count - 3))
+            continue
+            ;;
+        esac
+        ;;
+    esac
+    set -- "$@" "$1"
+    shift
+    count=$((count - 1))
+done
+exec {program} "$@"
+"""
+_AGENT = """#!/bin/sh
+# Called as ssh would be: ADDRESS COMMAND. Runs the command with the variables of the node at the address.
+address=$1
+shift
+. {folder}/"$address".sh && cd "$BATCHAI_WORK" && exec /bin/sh -c "$*"
+"""
+_RANK = """#!/bin/sh
+rank=${{OMPI_COMM_WORLD_RANK:-${{PMI_RANK:-0}}}}
+cd "${{BATCHAI_WORK:-.}}" || exit 1
+exec >>{stdout} 2>>{stderr}
+exec {shell} {command}
+"""
+
+
+def variables(agent: Path, host_file: Path, addresses: Sequence[str]) -> dict[str, str]:
+    """What a job's processes need to find each other by MPI, also when the user's own command calls mpirun."""
+    return {
+        "AZ_BATCHAI_MPI_HOST_FILE": str(host_file),
+        "AZ_BATCHAI_MPI_MASTER_NODE": addresses[0],
+        "AZ_BATCH_HOST_LIST": ",".join(addresses),
+        "OMPI_MCA_plm_rsh_agent": str(agent),
+        "OMPI_MCA_plm_rsh_no_tree_spawn": "1",
+        # Shared memory would be mixed up between nodes that have the same host name (engines.md 2).
+        "OMPI_MCA_btl": "tcp,self",
+        "OMPI_MCA_btl_tcp_if_include": "lo",
+        "OMPI_MCA_oob_tcp_if_include": "lo",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
+
+
+def write_host_file(path: Path, addresses: Sequence[str], slots: int) -> None:
+    """Lines as the service had them: `10.0.0.5 slots=4 max-slots=4` (wire.md 5.4)."""
+    path.write_text("".join(f"{address} slots={slots} max-slots={slots}\n" for address in addresses), encoding="ascii")
+
+
+def write_agent(folder: Path, nodes: Mapping[str, tuple[Path, Mapping[str, str]]]) -> Path:
+    """The launch agent; `nodes` gives each address's working directory and own variables (no secrets: a file)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for address, (work, own) in nodes.items():
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in {**own, "BATCHAI_WORK": str(work)}.items()]
+        (folder / f"{address}.sh").write_text("".join(lines), encoding="utf-8")
+    agent = folder / "agent"
+    write_program(agent, _AGENT.format(folder=shlex.quote(str(folder))))
+    return agent
+
+
+def write_mpirun(folder: Path) -> None:
+    """mpirun and mpiexec for the node's PATH, where the machine has them."""
+    for name in ("mpirun", "mpiexec"):
+        program = shutil.which(name)
+        if program:
+            text = _MPIRUN.format(flags=_INTERFACE_FLAGS, program=shlex.quote(program))
+            write_program(folder / name, text)
+
+
+def ranks_command(process: Process, command: Command, folder: Path, output: Path) -> Command:
+    """The command that runs `process` in all ranks of an MPI world. Raises TaskError where there is no Open MPI."""
+    mpirun = shutil.which("mpirun", path=command.environment.get("PATH"))
+    if not mpirun:
+        raise TaskError(
+            "MpiNotFound",
+            "The job needs an MPI runtime, and this machine has none",
+            {"Info": "Install Open MPI (for example: apt install openmpi-bin) so that mpirun is found."},
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    line = folder / "command"
+    line.write_text(process.command_line + "\n", encoding="utf-8")
+    pipes: dict[str, str] = {}
+    if "{rank}" in process.stdout:
+        # Each rank has its own files; what mpirun itself says goes to the first rank's.
+        stdout, stderr = (
+            shlex.quote(f"{output}/") + name.replace("{rank}", '"$rank"') for name in (process.stdout, process.stderr)
+        )
+        own = {
+            "stdout": output / process.stdout.replace("{rank}", "0"),
+            "stderr": output / process.stderr.replace("{rank}", "0"),
+        }
+    else:
+        own = {"stdout": command.stdout, "stderr": command.stderr}
+        for rank in range(process.world_size):
+            for stream in ("stdout", "stderr"):
+                pipe = folder / f"{stream}.{rank}"
+                if not pipe.exists():
+                    os.mkfifo(pipe, 0o600)
+                pipes[str(pipe)] = stream
+        stdout, stderr = (f'{shlex.quote(f"{folder}/{stream}.")}"$rank"' for stream in ("stdout", "stderr"))
+    script = folder / "rank"
+    text = _RANK.format(stdout=stdout, stderr=stderr, shell=shlex.quote(shell()), command=shlex.quote(str(line)))
+    write_program(script, text)
+    host_file = command.environment["AZ_BATCHAI_MPI_HOST_FILE"]
+    argv = (mpirun, "--hostfile", host_file, "-np", str(process.world_size), str(script))
+    return Command(argv, command.cwd, command.environment, own["stdout"], own["stderr"], pipes)
+
+
+def write_program(path: Path, text: str) -> None:
+    """An executable file."""
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o700)

@@ -1,0 +1,15 @@
+"""Horovod: the script runs in every process of an MPI world (wire.md 5.5)."""
+
+from __future__ import annotations
+
+from azext_batchai.service.arm.schema import Object
+from azext_batchai.service.engine.base import Process
+from azext_batchai.service.toolkits.common import PROCESS_COUNT, PYTHON_SCRIPT, ToolkitJob, python_command
+
+SETTINGS, TOOL_TYPE = "horovodSettings", "horovod"
+SCHEMA = Object({**PYTHON_SCRIPT, "processCount": PROCESS_COUNT})
+
+
+def launch_plan(job: ToolkitJob) -> list[Process]:
+    count = job.settings["processCount"]
+    return [Process(0, python_command(job.settings), "stdout.txt", "stderr.txt", world_size=count)]
