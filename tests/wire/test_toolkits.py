@@ -239,6 +239,8 @@ def test_pytorch_all_reduce(cluster: Api, backend: str, nodes: int) -> None:
         "value = torch.tensor([float(rank + 1)])\n"
         "dist.all_reduce(value)\n"
         "print('sum', int(value.item()))\n"
+        "dist.barrier()\n"
+        "dist.destroy_process_group()\n"
     )
     settings = {
         "pythonScriptFilePath": f"{ROOT}/reduce.py",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import socket
+from pathlib import Path
 
 from azext_batchai.service.context import Service
 from azext_batchai.service.engine.base import JobPlan, TaskError
@@ -68,12 +70,27 @@ def _ports(service: Service, record: Record) -> list[int]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at this moment, on any address of this machine."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Ports that nobody uses at this moment, on any address of this machine.
+
+    They lie below the range from which the system gives ports to outgoing connections: one of those could take a port
+    before the job's process does.
+    """
+    found: list[int] = []
+    candidates = range(10000, _first_ephemeral_port())
+    for port in random.sample(candidates, len(candidates)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise TaskError("NoFreePorts", "There are not enough free ports for the job's processes")
+
+
+def _first_ephemeral_port() -> int:
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+        return max(int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0]), 11000)
+    except OSError:
+        return 32768
