@@ -129,7 +129,7 @@ def test_tensorflow_distributed() -> None:
     assert {process.environment["AZ_BATCHAI_PS_HOSTS"] for process in processes} == {"10.0.0.4:5003"}
     configs = [json.loads(process.environment["TF_CONFIG"]) for process in processes]
     for config in configs:
-        assert config["cluster"] == {"ps": ["10.0.0.4:5003"], "worker": [*"10.0.0.4:5000,10.0.0.4:5001,10.0.0.5:5002".split(",")]}
+        assert config["cluster"] == {"ps": ["10.0.0.4:5003"], "worker": [*["10.0.0.4:5000", "10.0.0.4:5001", "10.0.0.5:5002"]]}
         assert config["environment"] == "cloud"
     assert [config["task"] for config in configs] == [
         {"type": "master", "index": 0},

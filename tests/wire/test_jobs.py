@@ -255,15 +255,6 @@ def test_an_output_path_that_cannot_be_used(api: Api, prefix: str) -> None:
     assert api.wait_for_cluster(idle=1)
 
 
-@pytest.mark.documented
-def test_a_container_that_cannot_be_started_says_why(api: Api) -> None:
-    api.create_cluster()
-    api.create_job("job", containerSettings={"imageSourceRegistry": {"image": "ubuntu"}})
-    [error] = api.wait_for_job("job")["executionInfo"]["errors"]
-    assert error["code"] == "FailedStartingContainer"
-    assert {"name": "imageName", "value": "ubuntu"} in error["details"]
-
-
 # Output files
 
 

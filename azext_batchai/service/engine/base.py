@@ -85,6 +85,17 @@ class Process:
 
 
 @dataclass(frozen=True)
+class Container:
+    """The image a job runs in, and who may pull it."""
+
+    image: str
+    server_url: str = ""
+    user_name: str = ""
+    password: str = field(default="", repr=False)
+    shm_size: str = ""
+
+
+@dataclass(frozen=True)
 class JobPlan:
     """A job ready to be launched on `node_ids`, the first of which is the master; `addresses` are theirs.
 
@@ -107,6 +118,7 @@ class JobPlan:
     environment: Mapping[str, str]
     preparation: str | None
     processes: Sequence[Process]
+    container: Container | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from azext_batchai.service.context import Service
-from azext_batchai.service.engine.base import JobPlan, TaskError
+from azext_batchai.service.engine.base import Container, JobPlan, TaskError
 from azext_batchai.service.resources import node_specs, volumes
 from azext_batchai.service.store import Record
 from azext_batchai.service.toolkits import launch_plan, ports_needed
@@ -17,21 +17,13 @@ def plan_of(service: Service, record: Record) -> JobPlan:
     """How a job is to be launched. Raises TaskError for a volume that cannot be mounted."""
     properties = record.properties
     segments = record.body["id"].split("/")
-    container = properties.get("containerSettings")
+    container = _container(service, record)
     notes: tuple[str, ...] = ()
-    if container:
-        image = container["imageSourceRegistry"]["image"]
-        if not service.settings.containers_on_host:
-            raise TaskError(
-                "FailedStartingContainer",
-                "unable to start docker container",
-                {
-                    "imageName": image,
-                    "Info": "The local engine does not run containers. Set AZURE_BATCHAI_CONTAINERS_ON_HOST=1 "
-                    "before the service starts to run such jobs directly on the node.",
-                },
-            )
-        notes = (f"container image {image} is not used: AZURE_BATCHAI_CONTAINERS_ON_HOST runs the job on the node",)
+    if container and service.settings.containers_on_host:
+        notes = (
+            f"container image {container.image} is not used: AZURE_BATCHAI_CONTAINERS_ON_HOST runs the job on the node",
+        )
+        container = None
     addresses = node_specs.addresses(service, record)
     return JobPlan(
         job_key=record.key,
@@ -52,7 +44,23 @@ def plan_of(service: Service, record: Record) -> JobPlan:
         environment=node_specs.environment(service, record, properties, "properties"),
         preparation=properties.get("jobPreparation", {}).get("commandLine"),
         processes=launch_plan(properties, addresses, _ports(service, record)),
+        container=container,
         notes=notes,
+    )
+
+
+def _container(service: Service, record: Record) -> Container | None:
+    settings = record.properties.get("containerSettings")
+    if not settings:
+        return None
+    source = settings["imageSourceRegistry"]
+    sealed = service.vault.open(record.key) or {}
+    return Container(
+        source["image"],
+        source.get("serverUrl", ""),
+        source.get("credentials", {}).get("username", ""),
+        sealed.get("properties.containerSettings.imageSourceRegistry.credentials.password", ""),
+        settings.get("shmSize", ""),
     )
 
 

@@ -50,9 +50,7 @@ def find(service: Service, call: Call) -> Record:
 def project(service: Service, record: Record) -> dict[str, Any]:
     properties = {
         **record.properties,
-        "primaryEndpoints": {
-            kind: f"{service.base_url}/{record.name}/" for kind in ("blob", "file")
-        },
+        "primaryEndpoints": dict.fromkeys(("blob", "file"), f"{service.base_url}/{record.name}/"),
         "localPath": str(service.storage.account(record.name)),
     }
     return {**record.body, "properties": properties}

@@ -8,7 +8,14 @@ from typing import Any
 
 from azext_batchai.service.arm.schema import Field, Integer, Object
 from azext_batchai.service.engine.base import Process
-from azext_batchai.service.toolkits.common import ARGUMENTS, MAX_PROCESSES, REQUIRED_TEXT, TEXT, ToolkitJob, python_command
+from azext_batchai.service.toolkits.common import (
+    ARGUMENTS,
+    MAX_PROCESSES,
+    REQUIRED_TEXT,
+    TEXT,
+    ToolkitJob,
+    python_command,
+)
 
 SETTINGS, TOOL_TYPE = "tensorFlowSettings", "tensorflow"
 SCHEMA = Object(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from azext_batchai.service.clock import wire_now
-from azext_batchai.service.engine.base import JobOutcome, JobPlan, Process, TaskError
+from azext_batchai.service.engine.base import Container, JobOutcome, JobPlan, Process, TaskError
 from azext_batchai.service.engine.local import mpi
+from azext_batchai.service.engine.local.containers import ContainerRuntime, no_runtime
 from azext_batchai.service.engine.local.environment import expand, shell
 from azext_batchai.service.engine.local.node import LocalNode, link_volumes, remove_tree, tail
 from azext_batchai.service.engine.local.tasks import Command, Launcher, Task, TaskEnd
@@ -24,6 +26,7 @@ class _Place:
     variables: dict[str, str]
     environment: dict[str, str]
     log: Path
+    container: str
 
 
 class LocalJob:
@@ -37,6 +40,8 @@ class LocalJob:
         self._tasks: list[Task] = []
         self._stopping = False
         self._failed: Process | None = None
+        self._runtime: ContainerRuntime | None = None
+        self._killer: asyncio.Task[None] | None = None
         self._output = Path()
         self._places: list[_Place] = []
 
@@ -57,6 +62,10 @@ class LocalJob:
         return outcome
 
     async def _clean_up(self) -> None:
+        if self._killer:
+            self._killer.cancel()
+        if self._runtime:
+            await asyncio.gather(*(self._runtime.remove(place.container) for place in self._places))
         for place in self._places:
             await asyncio.to_thread(remove_tree, place.root)
 
@@ -66,6 +75,8 @@ class LocalJob:
             self._note(f"job {plan.name} starts, attempt {plan.attempt}, nodes {', '.join(plan.node_ids)}")
             for note in plan.notes:
                 self._note(note)
+        if plan.container:
+            await self._start_containers(plan.container, resume)
         if plan.preparation:
             failed = await self._prepare(plan.preparation, resume)
             if failed:
@@ -80,6 +91,17 @@ class LocalJob:
     async def stop(self) -> None:
         """End all processes of the job."""
         self._stopping = True
+        if self._runtime and not self._killer:
+            # What runs in a container is no child of ours: it is told inside, and goes with its container.
+            await asyncio.gather(*(self._runtime.terminate(place.container) for place in self._places))
+            self._killer = asyncio.get_running_loop().create_task(self._kill_later())
+            return
+        await asyncio.gather(*(task.stop() for task in self._tasks))
+
+    async def _kill_later(self) -> None:
+        await asyncio.sleep(self._grace)
+        if self._runtime:
+            await asyncio.gather(*(self._runtime.remove(place.container) for place in self._places))
         await asyncio.gather(*(task.stop() for task in self._tasks))
 
     # Setting up
@@ -98,7 +120,7 @@ class LocalJob:
             log_name = f"execution-{node.spec.node_id}.log" if many else "execution.log"
             self._output = Path(variables["AZ_BATCHAI_STDOUTERR_DIR"])
             environment = {**variables, **plan.environment}
-            self._places.append(_Place(node, root, variables, environment, self._output / log_name))
+            self._places.append(_Place(node, root, variables, environment, self._output / log_name, self._container_name(node)))
         self._make_shared(variables)
         self._set_up_mpi()
 
@@ -152,6 +174,21 @@ class LocalJob:
         for place in self._places:
             mpi.write_host_file(place.root / "hostfile", self._plan.addresses, slots)
             mpi.write_agent(place.root / "mpi", own)
+
+    def _container_name(self, node: LocalNode) -> str:
+        unique = self._plan.output_segment.rsplit("/", 1)[-1]
+        return f"batchai-{unique}-{self._plan.attempt}-{node.spec.node_id}"
+
+    async def _start_containers(self, container: Container, resume: bool) -> None:
+        runtime = ContainerRuntime.find()
+        if not runtime:
+            raise no_runtime(container)
+        self._note(f"container image {container.image}")
+        folders = [node.root for node in self._nodes]
+        folders += [volume.source for node in self._nodes for volume in (*node.spec.volumes, *self._plan.volumes)]
+        self._runtime = runtime
+        for place in self._places:  # one after the other: the first pulls the image for all
+            await runtime.start(place.container, container, folders, resume)
 
     # Running
 
@@ -225,11 +262,14 @@ class LocalJob:
         if self._stopping:
             await task.stop()
         stdout, stderr = (self._output / file for file in files)
-        command = Command(
-            (shell(), "-c", command_line), place.root / "wd", {**place.environment, **environment}, stdout, stderr
-        )
+        work, variables = place.root / "wd", {**place.environment, **environment}
+        command = Command((shell(), "-c", command_line), work, variables, stdout, stderr)
         if process and process.world_size:
-            command = mpi.ranks_command(process, command, folder / "ranks", self._output)
+            command = mpi.ranks_command(process, command, folder / "ranks", self._output, bool(self._runtime))
+        if self._runtime:
+            line = command_line if command.argv[0] == shell() else shlex.join(command.argv)
+            argv, handed = self._runtime.inside(place.container, work, line, variables)
+            command = replace(command, argv=argv, environment=handed)
         return await task.run(command, resume)
 
     def _failure(self, end: TaskEnd) -> dict[str, str]:

@@ -97,9 +97,9 @@ def write_mpirun(folder: Path) -> None:
             write_program(folder / name, text)
 
 
-def ranks_command(process: Process, command: Command, folder: Path, output: Path) -> Command:
+def ranks_command(process: Process, command: Command, folder: Path, output: Path, in_container: bool) -> Command:
     """The command that runs `process` in all ranks of an MPI world. Raises TaskError where there is no Open MPI."""
-    mpirun = shutil.which("mpirun", path=command.environment.get("PATH"))
+    mpirun = "mpirun" if in_container else shutil.which("mpirun", path=command.environment.get("PATH"))
     if not mpirun:
         raise TaskError(
             "MpiNotFound",
@@ -129,7 +129,7 @@ def ranks_command(process: Process, command: Command, folder: Path, output: Path
                 pipes[str(pipe)] = stream
         stdout, stderr = (f'{shlex.quote(f"{folder}/{stream}.")}"$rank"' for stream in ("stdout", "stderr"))
     script = folder / "rank"
-    text = _RANK.format(stdout=stdout, stderr=stderr, shell=shlex.quote(shell()), command=shlex.quote(str(line)))
+    text = _RANK.format(stdout=stdout, stderr=stderr, shell=shlex.quote("/bin/sh" if in_container else shell()), command=shlex.quote(str(line)))
     write_program(script, text)
     host_file = command.environment["AZ_BATCHAI_MPI_HOST_FILE"]
     argv = (mpirun, "--hostfile", host_file, "-np", str(process.world_size), str(script))

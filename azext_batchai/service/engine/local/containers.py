@@ -1,0 +1,148 @@
+"""Jobs in containers, by podman or docker: one container a node for as long as the job lasts (wire.md 5.5).
+
+Job preparation and the job itself run in the same container, as they did in Batch AI. Paths are the same inside and
+outside, so the variables of the job hold in both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from azext_batchai.service.engine.base import Container, TaskError
+
+# What the runtime itself needs of the machine's environment; the job's values of these are not handed over by name.
+_MACHINES_OWN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "DOCKER_HOST", "CONTAINER_HOST")
+# Variables of the node that are wrong in an image of its own.
+_NODE_ONLY = {"PATH", "HOME", "TMPDIR", "SHELL", "LD_LIBRARY_PATH", "PYTHONUSERBASE", "VIRTUAL_ENV", "PIP_CONFIG_FILE"}
+_SHELL = 'if command -v bash >/dev/null 2>&1; then exec bash -c "$1"; fi; exec sh -c "$1"'
+_PULL_SECONDS = 3600.0
+
+
+class ContainerRuntime:
+    """podman or docker as found on this machine, or as AZURE_BATCHAI_CONTAINER_COMMAND names it."""
+
+    def __init__(self, command: Sequence[str], run_arguments: Sequence[str]) -> None:
+        self._command = tuple(command)
+        self._run_arguments = tuple(run_arguments)
+
+    @classmethod
+    def find(cls) -> ContainerRuntime | None:
+        """None where there is neither."""
+        arguments = shlex.split(os.environ.get("AZURE_BATCHAI_CONTAINER_RUN_ARGUMENTS", ""))
+        chosen = shlex.split(os.environ.get("AZURE_BATCHAI_CONTAINER_COMMAND", ""))
+        for words in [chosen] if chosen else [["podman"], ["docker"]]:
+            program = shutil.which(words[0])
+            if program:
+                return cls((program, *words[1:]), arguments)
+        return None
+
+    async def start(self, name: str, container: Container, folders: Iterable[Path], resume: bool) -> None:
+        """Have the container running. Raises TaskError FailedStartingContainer with what the runtime said."""
+        if resume and (await self._call("container", "inspect", name))[0] == 0:
+            return
+        image = await self._provide(container)
+        arguments = ["run", "--detach", "--name", name, "--network=host", *self._run_arguments]
+        for folder in sorted({str(folder) for folder in folders}):
+            arguments += ["--volume", f"{folder}:{folder}"]
+        if container.shm_size:
+            arguments += ["--shm-size", container.shm_size]
+        await self.remove(name)  # one of an earlier attempt that could not be removed
+        status, said = await self._call(*arguments, "--entrypoint", "sleep", image, "2147483647")
+        if status != 0:
+            await self.remove(name)
+            raise _failed(container, said)
+
+    async def _provide(self, container: Container) -> str:
+        """The image's full name; it is pulled unless it is here."""
+        name = container.image
+        if container.server_url:
+            host = container.server_url.split("://")[-1].rstrip("/")
+            name = name if name.startswith(f"{host}/") else f"{host}/{name}"
+        if (await self._call("image", "inspect", name))[0] == 0:
+            return name
+        first = name.split("/")[0]
+        if not container.server_url and ("/" not in name or not ("." in first or ":" in first or first == "localhost")):
+            name = f"docker.io/{name}" if "/" in name else f"docker.io/library/{name}"
+            first = "docker.io"
+        insecure = ["--tls-verify=false"] if self._is_podman and first.split(":")[0] in ("localhost", "127.0.0.1") else []
+        with tempfile.TemporaryDirectory(prefix="batchai-auth-") as folder:
+            # A file for the owner's eyes: a password must not be seen among the arguments.
+            options: list[str] = []
+            if container.user_name:
+                pair = base64.b64encode(f"{container.user_name}:{container.password}".encode()).decode()
+                config = Path(folder) / "config.json"
+                config.touch(mode=0o600)
+                config.write_text(json.dumps({"auths": {first: {"auth": pair}}}), encoding="utf-8")
+                options = ["--authfile", str(config)] if self._is_podman else []
+            environment = None if self._is_podman or not container.user_name else {**os.environ, "DOCKER_CONFIG": folder}
+            status, said = await self._call("pull", *options, *insecure, name, environment=environment)
+        if status != 0:
+            raise _failed(container, said)
+        return name
+
+    def inside(
+        self, name: str, work: Path, command_line: str, environment: Mapping[str, str]
+    ) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Arguments and environment that run a command line in a container; values are not among the arguments."""
+        arguments = [*self._command, "exec", "--workdir", str(work)]
+        handed = {key: value for key, value in os.environ.items() if key in _MACHINES_OWN}
+        for key, value in environment.items():
+            if key in _MACHINES_OWN or key in _NODE_ONLY:
+                continue
+            arguments += ["--env", key]
+            handed[key] = value
+        return (*arguments, name, "/bin/sh", "-c", _SHELL, "sh", command_line), handed
+
+    async def terminate(self, name: str) -> None:
+        """TERM to all processes in the container but its first."""
+        await self._call("exec", name, "/bin/sh", "-c", "kill -TERM -1")
+
+    async def remove(self, name: str) -> None:
+        """Remove the container and what runs in it. Idempotent."""
+        arguments = ["rm", "--force", *(["--time", "0"] if self._is_podman else []), name]
+        await self._call(*arguments)
+
+    @property
+    def _is_podman(self) -> bool:
+        return Path(self._command[0]).name.startswith("podman")
+
+    async def _call(self, *arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+        """Exit status and what was said on stderr."""
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+        try:
+            _, said = await asyncio.wait_for(process.communicate(), _PULL_SECONDS)
+        except asyncio.TimeoutError:
+            process.kill()
+            return 1, f"no answer in {_PULL_SECONDS:.0f} s"
+        return process.returncode or 0, said.decode(errors="replace").strip()
+
+
+def _failed(container: Container, said: str) -> TaskError:
+    return TaskError(
+        "FailedStartingContainer",
+        "unable to start docker container",
+        {"imageName": container.image, "Info": said[-1000:]},
+    )
+
+
+def no_runtime(container: Container) -> TaskError:
+    return _failed(
+        container,
+        "There is no podman or docker on this machine. Install one, or set AZURE_BATCHAI_CONTAINERS_ON_HOST=1 before "
+        "the service starts to run such jobs directly on the node.",
+    )
