@@ -43,7 +43,7 @@ def provide(arm: Arm, location: str) -> AutoStorage:
     for resource, mount in ((share, SHARE_MOUNT_PATH), (container, CONTAINER_MOUNT_PATH)):
         if storage.local_path(resource):
             logger.warning("$AZ_BATCHAI_MOUNT_ROOT/%s is %s", mount, storage.local_path(resource))
-    return AutoStorage(account, storage.first_key(arm, GROUP, account))
+    return AutoStorage(account, storage.key_of(arm, storage.account_path(GROUP, account)))
 
 
 def _existing(arm: Arm, location: str) -> str | None:

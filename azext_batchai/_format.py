@@ -99,6 +99,15 @@ def files(item: Row) -> Row:
 
 
 @_rows
+def setup_files(item: Row) -> Row:
+    return {
+        "Name": item["name"],
+        "Is directory": "yes" if item["is_directory"] else "no",
+        "Size": "" if item["size"] is None else str(item["size"]),
+    }
+
+
+@_rows
 def file_servers(item: Row) -> Row:
     disks, mount = item["dataDisks"] or {}, item["mountSettings"] or {}
     return {

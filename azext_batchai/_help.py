@@ -140,11 +140,30 @@ examples:
 helps["batchai cluster node exec"] = """
 type: command
 short-summary: Run a command on a node of a cluster, or forward ports to it.
+long-summary: |
+    The exit code is that of the command; 128 plus its number where a signal ended it.
+    The host key of a node is kept when it is first seen, and any other is refused from then on.
 examples:
   - name: Run a command on the first node.
     text: az batchai cluster node exec -g MyResourceGroup -w MyWorkspace -c MyCluster --exec "df -h"
   - name: Reach port 8888 of a node at port 9000 of this machine.
     text: az batchai cluster node exec -g MyResourceGroup -w MyWorkspace -c MyCluster -n tvm-1_1-20180606t212057z -L 9000:localhost:8888
+"""
+
+helps["batchai cluster file"] = """
+type: group
+short-summary: Read the output of a cluster's setup task.
+"""
+
+helps["batchai cluster file list"] = """
+type: command
+short-summary: List the files that the setup task wrote on each node, with URLs to download them.
+long-summary: The output of the setup task must be on an Azure file share or blob container of the cluster. The storage account is looked up in your subscription and asked directly.
+examples:
+  - name: List the output of the setup task.
+    text: az batchai cluster file list -g MyResourceGroup -w MyWorkspace -c MyCluster -o table
+  - name: List a subfolder, with URLs that are valid for ten hours.
+    text: az batchai cluster file list -g MyResourceGroup -w MyWorkspace -c MyCluster -p logs --expiry 600
 """
 
 helps["batchai experiment"] = """
@@ -222,11 +241,13 @@ type: command
 short-summary: Wait until a job has ended, and exit as it did.
 long-summary: |
     The exit code is the job's exit code: 0 when it succeeded; 1 when it failed without one, as a terminated job does; 128 plus its number where a signal ended it.
-    It is 3 when the job is not there or is deleted meanwhile, and 130 after Ctrl-C, which leaves the job alone.
+    It is 3 when the job is not there or is deleted meanwhile, 124 when --timeout has passed, and 130 after Ctrl-C; both leave the job alone.
     What happens is told on standard error; --only-show-errors turns that off.
 examples:
   - name: Wait for a job.
     text: az batchai job wait -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
+  - name: Wait for a job, an hour at most.
+    text: az batchai job wait -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --timeout 3600
 """
 
 helps["batchai job terminate"] = """
@@ -243,6 +264,32 @@ short-summary: Delete a job; one that is running is ended. Its output files stay
 examples:
   - name: Delete a job.
     text: az batchai job delete -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
+"""
+
+helps["batchai job node"] = """
+type: group
+short-summary: Reach the nodes that a job runs on.
+"""
+
+helps["batchai job node list"] = """
+type: command
+short-summary: List the nodes that a job runs on, with their SSH addresses.
+examples:
+  - name: List the nodes of a running job.
+    text: az batchai job node list -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -o table
+"""
+
+helps["batchai job node exec"] = """
+type: command
+short-summary: Run a command on a node of a job, or forward ports to it.
+long-summary: |
+    The exit code is that of the command; 128 plus its number where a signal ended it.
+    The host key of a node is kept when it is first seen, and any other is refused from then on.
+examples:
+  - name: See the processes on the first node of a job.
+    text: az batchai job node exec -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob --exec "ps aux"
+  - name: Reach the TensorBoard that a job runs on port 6006, at the same port of this machine.
+    text: az batchai job node exec -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -L 6006:localhost:6006
 """
 
 helps["batchai job file"] = """

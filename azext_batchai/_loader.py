@@ -23,8 +23,11 @@ class BatchAICommandsLoader(AzCommandsLoader):
         self.cli_ctx.register_event(EVENT_INVOKER_POST_CMD_TBL_CREATE, _be_first_class)
 
     def load_command_table(self, args: Any) -> dict[str, Any]:
+        from azext_batchai._spellings import modernize
         from azext_batchai.commands import load_command_table
 
+        # The list is the one that is parsed later. A command that is in no table would cost a search of seconds.
+        modernize(args or [])
         load_command_table(self, args)
         return self.command_table
 
@@ -39,8 +42,9 @@ class BatchAICommandsLoader(AzCommandsLoader):
         azure-cli asks the built-in module for options of the same command as well. It would import an SSH client for
         that, and mix in options of its own.
         """
-        for name in self.command_table:
-            if self in commands_loader.cmd_to_loader_map.get(name, []):
+        for name, command in commands_loader.command_table.items():
+            # There are two loaders of ours where azure-cli loads all once more, as for a command it does not know.
+            if command.loader is self:
                 commands_loader.cmd_to_loader_map[name] = [self]
 
 

@@ -40,13 +40,22 @@ def create_folder(arm: Arm, folder_path: str) -> Json:
     return arm.put(folder_path, STORAGE_API, {"properties": {}})
 
 
-def first_key(arm: Arm, group: str, account: str) -> str:
-    keys = arm.post(account_path(group, account) + "/listKeys", STORAGE_API).get("keys") or []
+def find_account(arm: Arm, account: str) -> str:
+    """The path of the subscription's account of that name. Raises ResourceNotFoundError."""
+    for item in arm.list(_PROVIDER, STORAGE_API):
+        if item["name"] == account:
+            return account_path(item["id"].split("/")[4], account)
+    raise _unknown_account(account)
+
+
+def key_of(arm: Arm, path: str) -> str:
+    """The first key of the account at `path`."""
+    keys = arm.post(path + "/listKeys", STORAGE_API).get("keys") or []
     if not keys:
         from azure.cli.core.azclierror import AzureResponseError
 
         raise AzureResponseError(
-            f"The storage account {account} lists no key.",
+            f"The storage account {path.rpartition('/')[2]} lists no key.",
             recommendation="Give a key with --storage-account-key or AZURE_BATCHAI_STORAGE_KEY.",
         )
     return str(keys[0]["value"])
@@ -74,7 +83,7 @@ class Accounts:
     def key(self, account: str) -> str:
         """A key of the account. Raises ResourceNotFoundError when the subscription has no such account."""
         if account not in self._keys:
-            self._keys[account] = first_key(self._arm, self._group_of(account), account)
+            self._keys[account] = key_of(self._arm, account_path(self._group_of(account), account))
         return self._keys[account]
 
     def provide(self, volumes: Any) -> None:
@@ -101,14 +110,18 @@ class Accounts:
             self._groups = {item["name"]: item["id"].split("/")[4] for item in found}
         if account not in self._groups:
             if not self._local:
-                from azure.cli.core.azclierror import ResourceNotFoundError
-
-                raise ResourceNotFoundError(
-                    f"There is no storage account {account} in this subscription.",
-                    recommendation="Check the name, or give the key of an account of another subscription with "
-                    "--storage-account-key.",
-                )
+                raise _unknown_account(account)
             made = create_account(self._arm, self._group, account, "local")
             self._groups[account] = self._group
             logger.warning("Created the storage account %s: %s", account, local_path(made) or "(local)")
         return self._groups[account]
+
+
+def _unknown_account(account: str) -> Exception:
+    from azure.cli.core.azclierror import ResourceNotFoundError
+
+    return ResourceNotFoundError(
+        f"There is no storage account {account} in this subscription.",
+        recommendation="Check the name, or give the key of an account of another subscription with "
+        "--storage-account-key.",
+    )

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from knack.log import get_logger
 
 from azext_batchai._errors import error_code
+from azext_batchai._http import session as http_session
 from azext_batchai._job_state import FINISHED, queue_reason
 from azext_batchai._progress import Spinner
 
@@ -93,7 +94,7 @@ class _Reader:
         self._offset = 0
         self._url: str | None = None
         self._url_until = 0.0
-        self._session = _session()
+        self._session = http_session()
 
     def copy_news(self, output: _Output) -> None:
         """Copy all that the file has grown by."""
@@ -178,23 +179,6 @@ class _Output:
     def _write_text(self, text: str) -> None:
         encoding = getattr(self._text, "encoding", None) or "utf-8"
         self._text.write(text.encode(encoding, "replace").decode(encoding))
-
-
-def _session() -> Any:
-    """An HTTP session that verifies, and goes through proxies, as the rest of az does; never a proxy to loopback."""
-    import requests
-    from azure.cli.core.util import should_disable_connection_verify
-
-    class Session(requests.Session):
-        def merge_environment_settings(self, url: str, *args: Any) -> Any:
-            settings = super().merge_environment_settings(url, *args)
-            if url.startswith(("http://127.0.0.1:", "http://localhost:", "http://[::1]:")):
-                settings["proxies"] = {}
-            return settings
-
-    session = Session()
-    session.verify = not should_disable_connection_verify()
-    return session
 
 
 def _refuse_missing(file: JobFile) -> None:

@@ -12,6 +12,7 @@ from knack.log import get_logger
 
 logger = get_logger(__name__)
 
+PASSWORD_VARIABLE = "AZURE_BATCHAI_PASSWORD"
 _PUBLIC_KEY = Path("~/.ssh/id_rsa.pub")
 
 
@@ -31,7 +32,9 @@ def complete(
     if not key and not settings.admin_user_password:
         key = str(_PUBLIC_KEY) if _PUBLIC_KEY.expanduser().exists() else None
         if not key and make_missing_key:
-            logger.warning("There was no SSH key, password or %s: generated the keys, as --generate-ssh-keys does.", _PUBLIC_KEY)
+            logger.warning(
+                "There was no SSH key, password or %s: generated the keys, as --generate-ssh-keys does.", _PUBLIC_KEY
+            )
             key = generate_keys()
     settings.admin_user_ssh_public_key = public_key(key) if key else None
     if not settings.admin_user_ssh_public_key and not settings.admin_user_password:

@@ -31,7 +31,7 @@ def valid_name_or_id(dest: str, noun: str) -> Callable[[Any], None]:
 
     def validate(namespace: Any) -> None:
         value = getattr(namespace, dest, None)
-        if value is None or _NAME.fullmatch(value) or (value.startswith("/") and _is_resource_id(value)):
+        if not value or _NAME.fullmatch(value) or (value.startswith("/") and _is_resource_id(value)):
             return
         _refuse(f"'{value}' is neither a {noun} name nor the ARM ID of one.", f"Give the name or the ID of a {noun}.")
 

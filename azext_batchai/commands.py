@@ -37,6 +37,9 @@ def load_command_table(self: Any, _: Any) -> None:
         g.custom_command("list", "list_nodes", table_transformer=table.nodes)
         g.custom_command("exec", "exec_on_node")
 
+    with group("batchai cluster file", "cluster_file", clients.batchai) as g:
+        g.custom_command("list", "list_files", table_transformer=table.setup_files)
+
     with group("batchai experiment", "experiment", clients.experiments) as g:
         g.custom_command("create", "create_experiment")
         g.custom_command("list", "list_experiments", table_transformer=table.experiments)
@@ -50,6 +53,10 @@ def load_command_table(self: Any, _: Any) -> None:
         g.custom_command("wait", "wait_for_job", client_factory=clients.batchai)
         g.custom_command("terminate", "terminate_job", **destructive)
         g.custom_command("delete", "delete_job", **destructive)
+
+    with group("batchai job node", "node", clients.batchai) as g:
+        g.custom_command("list", "list_job_nodes", table_transformer=table.nodes)
+        g.custom_command("exec", "exec_on_job_node")
 
     with group("batchai job file", "job_file", clients.batchai) as g:
         g.custom_command("list", "list_files", table_transformer=table.files)

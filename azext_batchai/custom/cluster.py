@@ -6,7 +6,7 @@ from typing import Any
 
 from knack.log import get_logger
 
-from azext_batchai import _auto_storage, _config_file, _nodes, _user_account
+from azext_batchai import _auto_storage, _config_file, _nodes, _password, _user_account
 from azext_batchai import _client_factory as clients
 from azext_batchai import _mounts as mounts
 from azext_batchai._arm import Arm
@@ -65,6 +65,7 @@ def create_cluster(  # pylint: disable=too-many-locals
     _require_size_and_scale(cluster)
     if generate_ssh_keys:
         ssh_key = ssh_key or _user_account.generate_keys()
+    password = _password.chosen(password, _user_account.PASSWORD_VARIABLE, "Password of the nodes: ", confirm=True)
     # On this machine the article's command line without a key has to work too; in Azure a key is the user's decision.
     cluster.user_account_settings = _user_account.complete(
         cluster.user_account_settings, user_name, ssh_key, password, make_missing_key=clients.is_local(cmd.cli_ctx)

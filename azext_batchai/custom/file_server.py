@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from azext_batchai import _config_file, _user_account
+from azext_batchai import _config_file, _password, _user_account
 from azext_batchai._arm import BATCHAI_API, Arm
 from azext_batchai._errors import explained
 from azext_batchai._existing import file_server_path, get_file_server, refuse_existing_file_server
@@ -49,6 +49,8 @@ def create_file_server(
     _require_machine(parameters)
     if generate_ssh_keys:
         ssh_key = ssh_key or _user_account.generate_keys()
+    variable = _user_account.PASSWORD_VARIABLE
+    password = _password.chosen(password, variable, "Password of the file server: ", confirm=True)
     ssh = parameters.ssh_configuration or models.SshConfiguration(user_account_settings=None)
     ssh.user_account_settings = _user_account.complete(ssh.user_account_settings, user_name, ssh_key, password)
     parameters.ssh_configuration = ssh

@@ -26,6 +26,7 @@ _FIRST_INTERVAL = 0.2
 _LOCAL_INTERVAL = 1
 _INTERVAL_GROWTH = 1.3
 _INTERRUPTED = 130
+_TIMED_OUT = 124  # as timeout(1)
 
 
 def create_job(
@@ -49,6 +50,7 @@ def create_job(
     from azure.mgmt.batchai import models
 
     job = _config_file.load(json_file, "JobCreateParameters")
+    cluster = cluster or _cluster_of(job)
     refuse_existing(client.jobs, "job", resource_group_name, workspace_name, experiment_name, job_name)
     existing = client.clusters.get(*locate(cluster, resource_group_name, workspace_name))
     job.cluster = models.ResourceId(id=existing.id)
@@ -84,12 +86,17 @@ def wait_for_job(
     experiment_name: str,
     job_name: str,
     check_interval_sec: int = 15,
+    timeout: int | None = None,
 ) -> None:
-    """Wait until the job has ended, and exit as it did."""
+    """Wait until the job has ended, and exit as it did; with 124 when it has not ended in `timeout` seconds."""
     names = (resource_group_name, workspace_name, experiment_name, job_name)
     with Spinner(cmd.cli_ctx) as spinner:
         try:
-            job = _follow(cmd, client, names, int(check_interval_sec), spinner)
+            job = _follow(cmd, client, names, _Pace(int(check_interval_sec), timeout), spinner)
+        except TimeoutError:
+            spinner.clear()
+            logger.warning("Job %s has not ended after %s s. It goes on.", job_name, timeout)
+            _exit(cmd, _TIMED_OUT)
         except KeyboardInterrupt:
             spinner.clear()
             logger.warning("No longer waiting; the job goes on.")
@@ -129,21 +136,44 @@ def delete_job(
     finish_removal(cmd.cli_ctx, poller, f"Deleting job {job_name}")
 
 
-def _follow(cmd: Any, client: Any, names: tuple[str, ...], interval: int, spinner: Spinner) -> Any:
-    """Poll the job, tell its changes on stderr, and return it when it has ended."""
+class _Pace:
+    """How long to pause between looks at a job: longer each time, up to `interval`, and never past the time-out."""
+
+    def __init__(self, interval: int, timeout: int | None) -> None:
+        self.interval = interval
+        self._next = _FIRST_INTERVAL
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    def pause(self) -> float:
+        """Seconds to pause now. Raises TimeoutError when none are left."""
+        seconds = min(self._next, self.interval)
+        self._next *= _INTERVAL_GROWTH
+        if self._end is None:
+            return seconds
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return min(seconds, left)
+
+
+def _follow(cmd: Any, client: Any, names: tuple[str, ...], pace: _Pace, spinner: Spinner) -> Any:
+    """Poll the job, tell its changes on stderr, and return it when it has ended. Raises TimeoutError."""
     local = clients.is_local(cmd.cli_ctx)
-    interval = min(interval, _LOCAL_INTERVAL) if local else interval
+    if local:
+        pace.interval = min(pace.interval, _LOCAL_INTERVAL)
     # The reason why a job is queued costs a request: it is asked for where somebody looks, or where it is cheap.
     explain = spinner.visible or local
     job = client.jobs.get(*names)
     logger.warning("Job %s was submitted at %s.", job.name, _time(job.creation_time))
-    told, pause = "", _FIRST_INTERVAL
+    told = ""
     while True:
         state = str(job.execution_state)
         if state in FINISHED:
             spinner.clear()
             logger.warning("%s", describe(job))
             return job
+        if job.provisioning_state == "deleting":
+            raise _deleted(names)
         reason = queue_reason(client, job) if explain and state == "queued" else ""
         line = f"{state}: {reason}" if reason else state
         if line != told:
@@ -151,9 +181,20 @@ def _follow(cmd: Any, client: Any, names: tuple[str, ...], interval: int, spinne
             logger.warning("Job %s is %s", job.name, line)
             told = line
         spinner.show(f"Job {job.name}: {line}")
-        _sleep(min(pause, interval), spinner, f"Job {job.name}: {line}")
-        pause *= _INTERVAL_GROWTH
+        _sleep(pace.pause(), spinner, f"Job {job.name}: {line}")
         job = _get_again(client, names)
+
+
+def _cluster_of(job: Any) -> str:
+    """The cluster that the configuration file names. Raises RequiredArgumentMissingError."""
+    if job.cluster and job.cluster.id:
+        return str(job.cluster.id)
+    from azure.cli.core.azclierror import RequiredArgumentMissingError
+
+    raise RequiredArgumentMissingError(
+        "It is not said on which cluster the job is to run.",
+        recommendation='Give --cluster, or "cluster": {"id": ...} in the configuration file.',
+    )
 
 
 def _get_again(client: Any, names: tuple[str, ...]) -> Any:
@@ -162,11 +203,15 @@ def _get_again(client: Any, names: tuple[str, ...]) -> Any:
     try:
         return client.jobs.get(*names)
     except ResourceNotFoundError as error:
-        from azure.cli.core import azclierror
+        raise _deleted(names) from error
 
-        raise azclierror.ResourceNotFoundError(
-            f"The job {names[-1]} was deleted while it was waited for: how it ended is not known.",
-        ) from error
+
+def _deleted(names: tuple[str, ...]) -> Exception:
+    from azure.cli.core.azclierror import ResourceNotFoundError
+
+    return ResourceNotFoundError(
+        f"The job {names[-1]} was deleted while it was waited for: how it ended is not known.",
+    )
 
 
 def _sleep(seconds: float, spinner: Spinner, message: str) -> None:

@@ -1,21 +1,56 @@
-"""`az batchai cluster node`: the nodes of a cluster, and work on one of them over SSH."""
+"""`az batchai cluster node` and `az batchai job node`: nodes, and work on one of them over SSH."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from azure.cli.core.azclierror import RequiredArgumentMissingError, ResourceNotFoundError
 
-from azext_batchai import _ssh, _ssh_forward
+from azext_batchai import _password, _ssh, _ssh_forward
+from azext_batchai._existing import locate
 
 
 def list_nodes(cmd: Any, client: Any, resource_group_name: str, workspace_name: str, cluster_name: str) -> list[Any]:
     return list(client.list_remote_login_information(resource_group_name, workspace_name, cluster_name))
+
+
+def list_job_nodes(
+    client: Any, resource_group_name: str, workspace_name: str, experiment_name: str, job_name: str
+) -> list[Any]:
+    return list(
+        client.jobs.list_remote_login_information(resource_group_name, workspace_name, experiment_name, job_name)
+    )
+
+
+def exec_on_job_node(  # pylint: disable=too-many-locals
+    cmd: Any,
+    client: Any,
+    resource_group_name: str,
+    workspace_name: str,
+    experiment_name: str,
+    job_name: str,
+    node_id: str | None = None,
+    exec_command: str | None = None,
+    address: Any = None,
+    ssh_private_key: str | None = None,
+    password: str | None = None,
+) -> None:
+    """The same on a node of a job: the first one, or the one named."""
+    task = _Task(exec_command, _ssh_forward.parse(address), ssh_private_key, password)
+    where = (resource_group_name, workspace_name, experiment_name, job_name)
+    cluster = locate(client.jobs.get(*where).cluster.id, "", "")
+    logins = list_job_nodes(client, *where)
+    if not logins:
+        raise ResourceNotFoundError(
+            f"Job '{job_name}' has no nodes now.",
+            recommendation="It has them while it runs: see `az batchai job show`.",
+        )
+    _carry_out(cmd, client.clusters, cluster, _find(logins, node_id, f"Job '{job_name}'"), task)
 
 
 def exec_on_node(
@@ -34,45 +69,62 @@ def exec_on_node(
 
     Ends az with the exit status of the command where that is not 0 (128+n for signal n, 130 after Ctrl-C).
     """
-    forwards = _ssh_forward.parse(address)
-    if not exec_command and not forwards:
-        raise RequiredArgumentMissingError(
-            "Nothing to do on the node: neither --exec nor --address/-L is given.",
-            recommendation="Give a command, for example --exec 'nvidia-smi', or a forward, for example "
-            "-L 8080:localhost:8080, or both.",
-        )
+    task = _Task(exec_command, _ssh_forward.parse(address), ssh_private_key, password)
     where = (resource_group_name, workspace_name, cluster_name)
-    login = _choose(list(client.list_remote_login_information(*where)), node_id, where)
-    cluster = client.get(*where)
+    logins = list(client.list_remote_login_information(*where))
+    if not logins:
+        raise ResourceNotFoundError(
+            f"Cluster '{cluster_name}' has no nodes now.",
+            recommendation=f"Give it some with `az batchai cluster resize -g {resource_group_name} "
+            f"-w {workspace_name} -n {cluster_name} --target 1`, or wait until auto-scale brings one up for a job.",
+        )
+    _carry_out(cmd, client, where, _find(logins, node_id, f"Cluster '{cluster_name}'"), task)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What to do on a node, and how to log in to it."""
+
+    command: str | None
+    forwards: list[_ssh_forward.Forward]
+    key_file: str | None
+    password: str | None
+
+    def __post_init__(self) -> None:
+        if not self.command and not self.forwards:
+            raise RequiredArgumentMissingError(
+                "Nothing to do on the node: neither --exec nor --address/-L is given.",
+                recommendation="Give a command, for example --exec 'nvidia-smi', or a forward, for example "
+                "-L 8080:localhost:8080, or both.",
+            )
+
+
+def _carry_out(cmd: Any, clusters: Any, where: tuple[str, str, str], login: Any, task: _Task) -> None:
+    cluster = clusters.get(*where)
+    user = cluster.user_account_settings.admin_user_name
     node = _ssh.Node(
         node_id=login.node_id,
         address=login.ip_address,
         port=int(login.port),
-        user_name=cluster.user_account_settings.admin_user_name,
+        user_name=user,
         known_hosts=_known_hosts(Path(cmd.cli_ctx.config.config_dir), cluster.id),
     )
-    credentials = _ssh.Credentials(ssh_private_key, password or os.environ.get(_ssh.PASSWORD_VARIABLE) or None)
-    status = _ssh.run(node, credentials, exec_command, forwards)
+    question = f"Password of {user} on node {login.node_id}: "
+    password = _password.chosen(task.password, _ssh.PASSWORD_VARIABLE, question)
+    status = _ssh.run(node, _ssh.Credentials(task.key_file, password), task.command, task.forwards)
     if status:
         sys.exit(status)
 
 
-def _choose(logins: list[Any], node_id: str | None, where: tuple[str, str, str]) -> Any:
+def _find(logins: list[Any], node_id: str | None, whose: str) -> Any:
     """Return the login information of the node with this id, of the first one without."""
-    group, workspace, cluster = where
-    if not logins:
-        raise ResourceNotFoundError(
-            f"Cluster '{cluster}' has no nodes now.",
-            recommendation=f"Give it some with `az batchai cluster resize -g {group} -w {workspace} -n {cluster} "
-            "--target 1`, or wait until auto-scale brings one up for a job.",
-        )
     if node_id is None:
         return logins[0]
     for login in logins:
         if login.node_id == node_id:
             return login
     raise ResourceNotFoundError(
-        f"Cluster '{cluster}' has no node '{node_id}'.",
+        f"{whose} has no node '{node_id}'.",
         recommendation=f"Its nodes are: {', '.join(login.node_id for login in logins)}.",
     )
 

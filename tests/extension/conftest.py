@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from extension.builtin import Builtin
 from extension.scripted import ScriptedServer
 
 
@@ -39,3 +40,13 @@ def write_json(tmp_path: Path) -> Callable[[str, object], str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def builtin(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Builtin:
+    """The module that azure-cli ships, whose faults are proved on it."""
+    module = Builtin(server)
+    monkeypatch.setattr(module.code.time, "sleep", lambda _: None)
+    monkeypatch.setattr(module.code.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(module.code, "logger", module.logger())
+    return module
