@@ -188,7 +188,9 @@ class ClusterController:
 
     def _wait_for_store(self, reason: sqlite3.Error) -> None:
         """State cannot be written (a full disk): what runs goes on, new work waits (design P9)."""
-        log.error("cluster %s: state cannot be written: %s; trying again in %s s", self.key, reason, _STORE_RETRY_SECONDS)
+        log.error(
+            "cluster %s: state cannot be written: %s; trying again in %s s", self.key, reason, _STORE_RETRY_SECONDS
+        )
         asyncio.get_running_loop().call_later(_STORE_RETRY_SECONDS, self.wake)
 
     def _active(self) -> list[Node]:
@@ -239,7 +241,9 @@ class ClusterController:
             node.draining = True
             run = self._runs[node.job]
             if not run.stopping:
-                job_states.intend(self._service, node.job, job_states.REQUEUE if option == "requeue" else job_states.TERMINATE)
+                job_states.intend(
+                    self._service, node.job, job_states.REQUEUE if option == "requeue" else job_states.TERMINATE
+                )
                 self._spawn(self.stop(node.job))
 
     def _grow(self) -> None:
@@ -319,7 +323,9 @@ class ClusterController:
             self._became_unusable(node, exc)
         except OSError as exc:
             reason = exc.strerror or str(exc)
-            self._became_unusable(node, TaskError("NodeAllocationFailed", "The node could not be set up", {"Info": reason}))
+            self._became_unusable(
+                node, TaskError("NodeAllocationFailed", "The node could not be set up", {"Info": reason})
+            )
         else:
             if node.state == PREPARING:
                 node.idle_since = monotonic()

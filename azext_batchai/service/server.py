@@ -154,7 +154,9 @@ class _Run:
 
     def _status(self) -> dict[str, Any]:
         controllers = self._service.controllers.values()
-        public = {key: value for key, value in self._state.items() if key not in ("token", "schema", "processStartTime")}
+        public = {
+            key: value for key, value in self._state.items() if key not in ("token", "schema", "processStartTime")
+        }
         return {
             "status": "running",
             **public,

@@ -78,9 +78,7 @@ class LocalNode:
                 {"Path": setup.output_prefix, "Info": exc.strerror or str(exc)},
             ) from None
         environment = {**self.environment, **setup.environment}
-        command = Command(
-            (shell(), "-c", setup.command_line), self.root / "home", environment, stdout, stderr
-        )
+        command = Command((shell(), "-c", setup.command_line), self.root / "home", environment, stdout, stderr)
         self._setup = Task(self._launcher, self.root / "tasks" / "setup", self._grace)
         if self._closing:
             raise TaskError("NodeReleased", "The node was released")
