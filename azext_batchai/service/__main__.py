@@ -28,9 +28,7 @@ def main() -> int:
     if not sys.platform.startswith("linux"):
         return _failed("UnsupportedPlatform", "The embedded service runs on Linux only.", "Use WSL or a Linux machine.")
     os.umask(0o077)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     home: Path = arguments.home.expanduser().absolute()
     try:
         return _serve(home, arguments.port)

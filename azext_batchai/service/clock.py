@@ -49,7 +49,8 @@ def parse_duration(text: str) -> timedelta:
     import re
 
     match = re.fullmatch(
-        r"P(?=.)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", text
+        r"P(?=.)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?",
+        text,
     )
     if not match:
         raise ValueError(f"{text!r} is not an ISO-8601 duration")

@@ -11,10 +11,11 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from azext_batchai.service.arm.errors import ArmError, conflict
 from azext_batchai.service.clock import monotonic, utc_now, wire_now
 from azext_batchai.service.context import Service
 from azext_batchai.service.engine.base import JobOutcome, NodeSpec, TaskError
-from azext_batchai.service.resources import job_plans, job_states, node_specs
+from azext_batchai.service.resources import job_plans, job_states, node_specs, quotas
 from azext_batchai.service.scheduler import Queue, capacity_of, wanted_nodes
 from azext_batchai.service.store import Record
 
@@ -57,7 +58,13 @@ class _Run:
     nodes: list[Node]
     ended: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     timer: asyncio.TimerHandle | None = None
+    preemption: asyncio.TimerHandle | None = None
     stopping: bool = False
+
+    def cancel_timers(self) -> None:
+        for timer in (self.timer, self.preemption):
+            if timer:
+                timer.cancel()
 
 
 class ClusterController:
@@ -70,6 +77,8 @@ class ClusterController:
     def __init__(self, service: Service, record: Record) -> None:
         self._service = service
         self.key = record.key
+        self.vm_size: str = record.properties["vmSize"]
+        self.vm_priority: str = record.properties["vmPriority"]
         self._scale: dict[str, Any] = record.properties["scaleSettings"]
         self._nodes: dict[str, Node] = {}
         self._runs: dict[str, _Run] = {}
@@ -101,6 +110,9 @@ class ClusterController:
     def node_count(self) -> int:
         return len(self._nodes)
 
+    def has_node(self, node_id: str) -> bool:
+        return node_id in self._nodes
+
     def running_jobs(self) -> int:
         return len(self._runs)
 
@@ -118,6 +130,23 @@ class ClusterController:
     def enqueue(self, job: Record) -> None:
         self.queue.add(job.key, job.seq, job.properties["schedulingPriority"], job.properties["nodeCount"])
         self.wake()
+
+    async def preempt(self, node_id: str) -> None:
+        """Take a node away as Azure takes back a low-priority one: its job is told, ended and queued again.
+
+        Raises ArmError where there is no such node or it is a dedicated one.
+        """
+        node = self._nodes.get(node_id)
+        if not node or node.state == LEAVING:
+            raise ArmError(404, "NodeNotFound", f"The cluster has no node {node_id}.")
+        if self.vm_priority != "lowpriority":
+            raise conflict("Nodes of a dedicated cluster are not preempted.", code="NodeNotLowPriority")
+        log.info("node %s is preempted", node_id)
+        if node.job:
+            node.draining = True
+            job_states.intend(self._service, node.job, job_states.REQUEUE)
+            await self.stop(node.job)
+        await asyncio.shield(self._retire(node))
 
     def is_running(self, job_key: str) -> bool:
         return job_key in self._runs
@@ -188,7 +217,9 @@ class ClusterController:
 
     def _wait_for_store(self, reason: sqlite3.Error) -> None:
         """State cannot be written (a full disk): what runs goes on, new work waits (design P9)."""
-        log.error("cluster %s: state cannot be written: %s; trying again in %s s", self.key, reason, _STORE_RETRY_SECONDS)
+        log.error(
+            "cluster %s: state cannot be written: %s; trying again in %s s", self.key, reason, _STORE_RETRY_SECONDS
+        )
         asyncio.get_running_loop().call_later(_STORE_RETRY_SECONDS, self.wake)
 
     def _active(self) -> list[Node]:
@@ -239,7 +270,9 @@ class ClusterController:
             node.draining = True
             run = self._runs[node.job]
             if not run.stopping:
-                job_states.intend(self._service, node.job, job_states.REQUEUE if option == "requeue" else job_states.TERMINATE)
+                job_states.intend(
+                    self._service, node.job, job_states.REQUEUE if option == "requeue" else job_states.TERMINATE
+                )
                 self._spawn(self.stop(node.job))
 
     def _grow(self) -> None:
@@ -275,13 +308,14 @@ class ClusterController:
     # Nodes
 
     def _provision(self, count: int) -> None:
+        count = min(count, quotas.room_for_nodes(self._service, self.vm_size, self.vm_priority))
         if count <= 0:
             return
         store = self._service.store
         with store.transaction():
             cluster = store.get(self.key)
             assert cluster
-            suffix = "-p" if cluster.properties["vmPriority"] == "lowpriority" else ""
+            suffix = "-p" if self.vm_priority == "lowpriority" else ""
             stamp = utc_now().strftime("%Y%m%dt%H%M%Sz")
             for _ in range(count):
                 name = f"tvm-{cluster.internal['nodeNumber']}_{cluster.internal['nextNode']}-{stamp}{suffix}"
@@ -308,10 +342,12 @@ class ClusterController:
         was = node.state
         try:
             spec: NodeSpec = node_specs.of(self._service, self.key, node.record)
-            port = await self._service.engine.allocate(spec)
+            allocation = await self._service.engine.allocate(spec)
             if node.state == LEAVING:
                 return
-            self._enter(node, PREPARING if was == ALLOCATING else node.state, port=port)
+            self._enter(
+                node, PREPARING if was == ALLOCATING else node.state, port=allocation.port, gpus=allocation.gpus
+            )
             self.wake()
             if was in (ALLOCATING, PREPARING):
                 await self._service.engine.prepare(node_specs.mounted(self._service, self.key, spec), resume)
@@ -319,7 +355,9 @@ class ClusterController:
             self._became_unusable(node, exc)
         except OSError as exc:
             reason = exc.strerror or str(exc)
-            self._became_unusable(node, TaskError("NodeAllocationFailed", "The node could not be set up", {"Info": reason}))
+            self._became_unusable(
+                node, TaskError("NodeAllocationFailed", "The node could not be set up", {"Info": reason})
+            )
         else:
             if node.state == PREPARING:
                 node.idle_since = monotonic()
@@ -361,7 +399,11 @@ class ClusterController:
             node.job = job.key
             node.state = RUNNING
         remaining = job_states.remaining_seconds(job)
-        run.timer = asyncio.get_running_loop().call_later(remaining, self._time_out, job.key)
+        loop = asyncio.get_running_loop()
+        run.timer = loop.call_later(remaining, self._time_out, job.key)
+        if self.vm_priority == "lowpriority":
+            patience = self._service.settings.low_priority_seconds - job_states.elapsed_seconds(job)
+            run.preemption = loop.call_later(max(patience, 0.0), self._preempt_all, job.key)
         self._spawn(self._run(job, run, resume))
 
     def _time_out(self, job_key: str) -> None:
@@ -369,6 +411,12 @@ class ClusterController:
         if run and not run.stopping:
             job_states.intend(self._service, job_key, job_states.TIME_OUT)
             self._spawn(self.stop(job_key))
+
+    def _preempt_all(self, job_key: str) -> None:
+        """A job that has run on low-priority nodes for a day loses them (the article: over 24 hours)."""
+        run = self._runs.get(job_key)
+        for node in run.nodes if run else ():
+            self._spawn(self.preempt(node.node_id))
 
     async def _run(self, job: Record, run: _Run, resume: bool) -> None:
         try:
@@ -384,8 +432,7 @@ class ClusterController:
         except Exception as exc:
             log.exception("job %s could not be run", job.key)
             outcome = JobOutcome(None, TaskError("InternalError", "The job could not be run", {"Info": repr(exc)}))
-        if run.timer:
-            run.timer.cancel()
+        run.cancel_timers()
         while True:
             try:
                 self._ended(job.key, run, outcome)
@@ -428,5 +475,4 @@ class ClusterController:
         if self._idle_timer:
             self._idle_timer.cancel()
         for run in self._runs.values():
-            if run.timer:
-                run.timer.cancel()
+            run.cancel_timers()

@@ -23,7 +23,7 @@ class Instance:
         import fcntl
 
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = open(self.home / LOCK_FILE, "ab")  # kept open for as long as the service lives
+        lock = open(self.home / LOCK_FILE, "ab")  # noqa: SIM115  # kept open for as long as the service lives
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

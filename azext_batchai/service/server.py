@@ -142,11 +142,21 @@ class _Run:
         if (method, action) == ("POST", "shutdown"):
             self._stop_soon()
             return Reply(202)
+        if method == "POST" and action.startswith("preempt/"):
+            return await self._preempt(action.removeprefix("preempt/"))
         if (method, action) == ("POST", "reset"):
             self._reset = True
             self._stop_soon()
             return Reply(202)
         raise ArmError(404, "ResourceNotFound", f"There is no local operation '{action}'.")
+
+    async def _preempt(self, node_id: str) -> Reply:
+        """Take the low-priority node away; answered when it is gone."""
+        for controller in self._service.controllers.values():
+            if controller.has_node(node_id):
+                await controller.preempt(node_id)
+                return Reply(200, {"nodeId": node_id})
+        raise ArmError(404, "NodeNotFound", f"There is no node {node_id}.")
 
     def _stop_soon(self) -> None:
         log.info("%s requested", "reset" if self._reset else "shutdown")
@@ -154,7 +164,9 @@ class _Run:
 
     def _status(self) -> dict[str, Any]:
         controllers = self._service.controllers.values()
-        public = {key: value for key, value in self._state.items() if key not in ("token", "schema", "processStartTime")}
+        public = {
+            key: value for key, value in self._state.items() if key not in ("token", "schema", "processStartTime")
+        }
         return {
             "status": "running",
             **public,

@@ -20,6 +20,8 @@ class Settings:
 
     `node_idle_seconds`: how long an auto-scale cluster keeps an idle node.
     `kill_grace_seconds`: from TERM to KILL when a job is ended.
+    `low_priority_seconds`: after how long a job on low-priority nodes is preempted.
+    `cluster_quota`, `vcpu_quota`: how many clusters a location may have, and vCPUs of each priority.
     `containers_on_host`: run a job that asks for a container directly on the node, and say so in its execution.log.
     """
 
@@ -27,6 +29,9 @@ class Settings:
     port: int = 0
     node_idle_seconds: float = 60.0
     kill_grace_seconds: float = 5.0
+    low_priority_seconds: float = 24 * 3600.0
+    cluster_quota: int = 200
+    vcpu_quota: int = 10000
     containers_on_host: bool = False
 
     @classmethod
@@ -35,13 +40,16 @@ class Settings:
         return cls(
             home=home,
             port=port,
-            node_idle_seconds=_seconds("AZURE_BATCHAI_NODE_IDLE_SECONDS", cls.node_idle_seconds),
-            kill_grace_seconds=_seconds("AZURE_BATCHAI_KILL_GRACE_SECONDS", cls.kill_grace_seconds),
+            node_idle_seconds=_number("AZURE_BATCHAI_NODE_IDLE_SECONDS", cls.node_idle_seconds),
+            kill_grace_seconds=_number("AZURE_BATCHAI_KILL_GRACE_SECONDS", cls.kill_grace_seconds),
+            low_priority_seconds=_number("AZURE_BATCHAI_LOW_PRIORITY_SECONDS", cls.low_priority_seconds),
+            cluster_quota=int(_number("AZURE_BATCHAI_CLUSTER_QUOTA", cls.cluster_quota)),
+            vcpu_quota=int(_number("AZURE_BATCHAI_VCPU_QUOTA", cls.vcpu_quota)),
             containers_on_host=_flag("AZURE_BATCHAI_CONTAINERS_ON_HOST"),
         )
 
 
-def _seconds(name: str, default: float) -> float:
+def _number(name: str, default: float) -> float:
     text = os.environ.get(name, "").strip()
     if not text:
         return default
@@ -50,7 +58,7 @@ def _seconds(name: str, default: float) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e9:
-        raise SettingError(f"{name} is {text!r}: it must be a number of seconds, 0 or more.")
+        raise SettingError(f"{name} is {text!r}: it must be a number, 0 or more.")
     return value
 
 

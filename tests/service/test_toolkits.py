@@ -57,7 +57,10 @@ def test_custom_mpi() -> None:
 
 
 def test_cntk() -> None:
-    brain_script = {"configFilePath": "$AZ_BATCHAI_INPUT_CONFIG/a.cntk", "commandLineArgs": "rootDir=. parallelTrain=true"}
+    brain_script = {
+        "configFilePath": "$AZ_BATCHAI_INPUT_CONFIG/a.cntk",
+        "commandLineArgs": "rootDir=. parallelTrain=true",
+    }
     [process] = plan("cntkSettings", brain_script)
     assert process.command_line == "cntk configFile=$AZ_BATCHAI_INPUT_CONFIG/a.cntk rootDir=. parallelTrain=true"
     assert process.world_size == 2
@@ -104,7 +107,11 @@ def test_pytorch_over_tcp_and_mpi() -> None:
 def test_tensorflow_alone() -> None:
     script = {"pythonScriptFilePath": "a.py", "masterCommandLineArgs": "--train"}
     [process] = plan("tensorFlowSettings", script, nodes=1)
-    assert (process.command_line, process.stdout, process.stderr) == ("python a.py --train", "stdout-wk-0.txt", "stderr-wk-0.txt")
+    assert (process.command_line, process.stdout, process.stderr) == (
+        "python a.py --train",
+        "stdout-wk-0.txt",
+        "stderr-wk-0.txt",
+    )
     assert "TF_CONFIG" not in process.environment
 
 
@@ -118,7 +125,12 @@ def test_tensorflow_distributed() -> None:
         "workerCount": 3,
     }
     processes = plan("tensorFlowSettings", settings)
-    assert [process.command_line for process in processes] == ["python a.py --m", "python a.py --w", "python a.py --w", "python a.py --p"]
+    assert [process.command_line for process in processes] == [
+        "python a.py --m",
+        "python a.py --w",
+        "python a.py --w",
+        "python a.py --p",
+    ]
     assert [process.stdout for process in processes] == [
         "stdout-wk-0.txt", "stdout-wk-1.txt", "stdout-wk-2.txt", "stdout-ps-0.txt",
     ]  # fmt: skip
@@ -129,7 +141,10 @@ def test_tensorflow_distributed() -> None:
     assert {process.environment["AZ_BATCHAI_PS_HOSTS"] for process in processes} == {"10.0.0.4:5003"}
     configs = [json.loads(process.environment["TF_CONFIG"]) for process in processes]
     for config in configs:
-        assert config["cluster"] == {"ps": ["10.0.0.4:5003"], "worker": [*["10.0.0.4:5000", "10.0.0.4:5001", "10.0.0.5:5002"]]}
+        assert config["cluster"] == {
+            "ps": ["10.0.0.4:5003"],
+            "worker": [*["10.0.0.4:5000", "10.0.0.4:5001", "10.0.0.5:5002"]],
+        }
         assert config["environment"] == "cloud"
     assert [config["task"] for config in configs] == [
         {"type": "master", "index": 0},

@@ -132,7 +132,9 @@ def test_an_image_that_cannot_be_had_says_why(cluster: Api) -> None:
 
 
 def test_a_job_in_a_container_outlives_the_service(cluster: Api) -> None:
-    cluster.create_job("long", "while test ! -e $AZ_BATCHAI_MOUNT_ROOT/afs/go; do sleep 0.05; done; exit 6", **settings())
+    cluster.create_job(
+        "long", "while test ! -e $AZ_BATCHAI_MOUNT_ROOT/afs/go; do sleep 0.05; done; exit 6", **settings()
+    )
     wait_until(containers, "the container runs")
     cluster.wait_for_job("long", "running")
     time.sleep(0.5)
@@ -155,7 +157,9 @@ def test_a_private_registry(cluster: Api, image: str, tmp_path: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     users = tmp_path / "users"
-    users.write_text(subprocess.run([htpasswd, "-Bbn", "user", "pass-w0rd"], capture_output=True, text=True, check=True).stdout)
+    users.write_text(
+        subprocess.run([htpasswd, "-Bbn", "user", "pass-w0rd"], capture_output=True, text=True, check=True).stdout
+    )
     config = tmp_path / "config.yml"
     config.write_text(
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/images}}}}\n"
@@ -190,9 +194,7 @@ def test_a_private_registry(cluster: Api, image: str, tmp_path: Path) -> None:
         server.wait()
 
 
-def test_an_opted_in_service_runs_them_on_the_node_and_says_so(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_opted_in_service_runs_them_on_the_node_and_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_BATCHAI_CONTAINERS_ON_HOST", "1")
     service = Service(home)
     assert service.start()["status"] == "ready"

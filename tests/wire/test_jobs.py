@@ -280,7 +280,8 @@ def written(api: Api) -> Api:
     api.create_cluster()
     api.create_job(
         "job",
-        "cd $AZ_BATCHAI_OUTPUT_OUT; printf 0123456789 > b.txt; mkdir a; echo in > a/in.txt; ln -s /etc/passwd out.txt; : > empty",
+        "cd $AZ_BATCHAI_OUTPUT_OUT; printf 0123456789 > b.txt; mkdir a; echo in > a/in.txt; "
+        "ln -s /etc/passwd out.txt; : > empty",
         outputDirectories=[{"id": "OUT", "pathPrefix": "$AZ_BATCHAI_MOUNT_ROOT/afs"}],
     )
     assert api.wait_for_job("job")["executionState"] == "succeeded"

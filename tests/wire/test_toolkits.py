@@ -94,7 +94,7 @@ def test_mpi_toolkits(cluster: Api, settings: str) -> None:
 
 @needs_mpi
 def test_custom_mpi_runs_the_command_line_in_every_rank(cluster: Api) -> None:
-    line = 'echo "$OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE in \'$AZ_BATCHAI_NODE_ID\' `echo $((1+1))`"'
+    line = "echo \"$OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE in '$AZ_BATCHAI_NODE_ID' `echo $((1+1))`\""
     done, _ = run(cluster, "custommpi", 3, customMpiSettings={"commandLine": line})
     assert done["executionState"] == "succeeded", logs(cluster, "custommpi")
     lines = sorted(cluster.output("custommpi").decode().splitlines())
@@ -166,7 +166,9 @@ def test_tensorflow(cluster: Api) -> None:
         "parameterServerCount": 2,
     }
     # A stand-in for tf.train.Server: everybody listens where the others have been told, everybody reaches everybody.
-    program = PROBE + """
+    program = (
+        PROBE
+        + """
 import time
 config = json.loads(os.environ["TF_CONFIG"])
 role, index = config["task"]["type"], config["task"]["index"]
@@ -191,6 +193,7 @@ if role == "ps":
 for _ in workers + servers:
     server.accept()
 """
+    )
     share = cluster.service.home / "storage" / cluster.account / "files" / "share"
     (share / "tf.py").write_text(program)
     done, seen = run(cluster, "tensorflow", 2, tensorFlowSettings=settings)
@@ -235,7 +238,8 @@ def test_pytorch_all_reduce(cluster: Api, backend: str, nodes: int) -> None:
     (share / "reduce.py").write_text(
         "import os, torch, torch.distributed as dist\n"
         "rank = int(os.environ['AZ_BATCHAI_TASK_INDEX'])\n"
-        f"dist.init_process_group('gloo', init_method=os.environ['AZ_BATCHAI_PYTORCH_INIT_METHOD'], rank=rank, world_size={nodes})\n"
+        "method = os.environ['AZ_BATCHAI_PYTORCH_INIT_METHOD']\n"
+        f"dist.init_process_group('gloo', init_method=method, rank=rank, world_size={nodes})\n"
         "value = torch.tensor([float(rank + 1)])\n"
         "dist.all_reduce(value)\n"
         "print('sum', int(value.item()))\n"
@@ -278,7 +282,10 @@ def test_a_process_that_fails_ends_the_others(cluster: Api) -> None:
 def test_terminating_an_mpi_job_leaves_no_rank(cluster: Api) -> None:
     body = cluster.job_body(nodeCount=2)
     del body["properties"]["customToolkitSettings"]
-    body["properties"]["customMpiSettings"] = {"commandLine": f"echo $$ >> {ROOT}/pids; exec sleep 1000", "processCount": 4}
+    body["properties"]["customMpiSettings"] = {
+        "commandLine": f"echo $$ >> {ROOT}/pids; exec sleep 1000",
+        "processCount": 4,
+    }
     assert cluster.call("PUT", cluster.job("ended"), body)[0] == 202
     from harness.processes import alive, wait_until
 

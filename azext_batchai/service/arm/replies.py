@@ -18,9 +18,7 @@ class Reply:
 
 def resource(record: Record, body: dict[str, Any], status: int = 200) -> Reply:
     """A single resource with its validators (wire.md 1.0: etag and last-modified)."""
-    return Reply(
-        status, body, {"etag": f'W/"0x{record.version:015X}"', "last-modified": http_date(record.modified)}
-    )
+    return Reply(status, body, {"etag": f'W/"0x{record.version:015X}"', "last-modified": http_date(record.modified)})
 
 
 def empty(status: int = 200) -> Reply:

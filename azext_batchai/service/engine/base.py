@@ -65,6 +65,16 @@ class NodeSpec:
     setup: SetupTask | None
     port: int = 0
     address: str = "127.0.0.1"
+    gpus_promised: int = 0
+    gpus_held: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """What a node has got: the port of its SSH endpoint on 127.0.0.1, and GPUs by their numbers."""
+
+    port: int
+    gpus: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -137,8 +147,11 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Let go of everything without ending a job: the next service adopts it."""
 
-    async def allocate(self, spec: NodeSpec) -> int:
-        """Bring a node up, or take it up again; returns its SSH port on 127.0.0.1. Raises OSError."""
+    def gpu_count(self) -> int:
+        """How many GPUs there are for all nodes together."""
+
+    async def allocate(self, spec: NodeSpec) -> Allocation:
+        """Bring a node up, or take it up again with what it held. Raises OSError."""
 
     async def prepare(self, spec: NodeSpec, resume: bool) -> None:
         """Mount volumes and run the setup task. Raises TaskError when the node cannot be used."""

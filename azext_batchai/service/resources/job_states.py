@@ -86,5 +86,9 @@ def _load(service: Service, key: str) -> Record:
 def remaining_seconds(record: Record) -> float:
     """How long a job may still run under its maxWallClockTime."""
     limit = parse_duration(record.properties["constraints"]["maxWallClockTime"])
-    started = parse_wire_time(record.properties["executionInfo"]["startTime"])
-    return max((limit - (utc_now() - started)).total_seconds(), 0.0)
+    return max(limit.total_seconds() - elapsed_seconds(record), 0.0)
+
+
+def elapsed_seconds(record: Record) -> float:
+    """How long a job has been running."""
+    return (utc_now() - parse_wire_time(record.properties["executionInfo"]["startTime"])).total_seconds()

@@ -33,9 +33,7 @@ def find(service: Service, call: Call) -> Record:
 
 def _id(call: Call) -> str:
     names = call.names
-    return batchai_id(
-        call.subscription, call.group, "workspaces", names[0], "experiments", names[1], "jobs", names[2]
-    )
+    return batchai_id(call.subscription, call.group, "workspaces", names[0], "experiments", names[1], "jobs", names[2])
 
 
 async def create(service: Service, call: Call) -> Reply:

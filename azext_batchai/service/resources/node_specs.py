@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from azext_batchai.service.context import Service
 from azext_batchai.service.engine.base import NodeSpec, SetupTask
-from azext_batchai.service.resources import accounts, volumes
+from azext_batchai.service.resources import accounts, vm_sizes, volumes
 from azext_batchai.service.store import Record
 
 
@@ -24,7 +24,18 @@ def of(service: Service, cluster_key: str, node: Record) -> NodeSpec:
             task["stdOutErrPathPrefix"],
             task["stdOutErrPathSuffix"],
         )
-    return NodeSpec(node.name, cluster_key, login, (), setup, node.internal["port"], node.internal["address"])
+    size = vm_sizes.look_up(cluster.properties["vmSize"])
+    return NodeSpec(
+        node.name,
+        cluster_key,
+        login,
+        (),
+        setup,
+        node.internal["port"],
+        node.internal["address"],
+        size.gpus if size else 0,
+        tuple(node.internal.get("gpus", ())),
+    )
 
 
 def address(number: int) -> str:

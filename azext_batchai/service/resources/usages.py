@@ -9,36 +9,30 @@ from azext_batchai.service.arm import paging
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.context import Service
-from azext_batchai.service.resources import vm_sizes
+from azext_batchai.service.resources import quotas, vm_sizes
 
-# Nothing is bought by the hour here: the limits only keep the shape of the answer.
-_CLUSTER_LIMIT = 200
-_VCPU_LIMIT = 10000
 _PRIORITIES = (("dedicated", "Dedicated", "Dedicated"), ("lowpriority", "LowPriority", "Low Priority"))
 
 
 async def list_by_location(service: Service, call: Call) -> Reply:
     location = call.name.lower()
     clusters, used = 0, Counter[tuple[str, str]]()
-    for cluster in service.store.all_of("cluster", f"/subscriptions/{call.subscription}/"):
-        workspace = service.store.get(cluster.parent)
-        if not workspace or workspace.body["location"] != location:
-            continue
+    for cluster in quotas.clusters_in(service, call.subscription, location):
         clusters += 1
         controller = service.controllers.get(cluster.key)
         size = vm_sizes.look_up(cluster.properties["vmSize"])
-        if controller and size:
-            vcpus = size.vcpus * controller.node_count()
-            used[cluster.properties["vmPriority"], size.family] += vcpus
+        if controller:
+            vcpus = vm_sizes.vcpus_of(cluster.properties["vmSize"]) * controller.node_count()
+            used[cluster.properties["vmPriority"], size.family if size else "?"] += vcpus
             used[cluster.properties["vmPriority"], ""] += vcpus
-    value = [_usage("Clusters", "Clusters", clusters, _CLUSTER_LIMIT)]
+    value = [_usage("Clusters", "Clusters", clusters, service.settings.cluster_quota)]
     for priority, word, text in _PRIORITIES:
         value.append(
             _usage(
                 f"Total Cluster {word} Regional vCPUs",
                 f"Total Cluster {text} Regional vCPUs",
                 used[priority, ""],
-                _VCPU_LIMIT,
+                service.settings.vcpu_quota,
             )
         )
         for family in vm_sizes.FAMILIES:
@@ -47,7 +41,7 @@ async def list_by_location(service: Service, call: Call) -> Reply:
                     f"Standard {family} Family Cluster {word} vCPUs",
                     f"Standard {family} Family Cluster {text} vCPUs",
                     used[priority, family],
-                    _VCPU_LIMIT,
+                    service.settings.vcpu_quota,
                 )
             )
     return paging.item_page(call, value)

@@ -80,4 +80,3 @@ async def _read(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
 
 def _error(status: int, code: str, message: str) -> JSONResponse:
     return JSONResponse(ArmError(status, code, message).body(), status)
-

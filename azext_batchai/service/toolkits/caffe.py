@@ -33,7 +33,9 @@ SCHEMA = Object(
 def launch_plan(job: ToolkitJob) -> list[Process]:
     settings, count = job.settings, job.settings["processCount"]
     if "configFilePath" in settings:
-        command_line = f"caffe train --solver={settings['configFilePath']} {settings.get('commandLineArgs', '')}".strip()
+        command_line = (
+            f"caffe train --solver={settings['configFilePath']} {settings.get('commandLineArgs', '')}".strip()
+        )
     else:
         command_line = python_command(settings)
     return [Process(0, command_line, "stdout.txt", "stderr.txt", world_size=count if count > 1 else 0)]

@@ -43,4 +43,3 @@ def python_command(settings: Mapping[str, Any], arguments: str | None = None) ->
         arguments = settings.get("commandLineArgs", "")
     words = (settings.get("pythonInterpreterPath", "python"), settings["pythonScriptFilePath"], arguments)
     return " ".join(word for word in words if word)
-

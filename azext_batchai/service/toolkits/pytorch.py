@@ -20,8 +20,6 @@ SCHEMA = Object(
 )
 
 
-
-
 def launch_plan(job: ToolkitJob) -> list[Process]:
     settings, count = job.settings, job.settings["processCount"]
     command_line = python_command(settings)

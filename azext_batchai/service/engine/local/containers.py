@@ -72,7 +72,9 @@ class ContainerRuntime:
         if not container.server_url and ("/" not in name or not ("." in first or ":" in first or first == "localhost")):
             name = f"docker.io/{name}" if "/" in name else f"docker.io/library/{name}"
             first = "docker.io"
-        insecure = ["--tls-verify=false"] if self._is_podman and first.split(":")[0] in ("localhost", "127.0.0.1") else []
+        insecure = (
+            ["--tls-verify=false"] if self._is_podman and first.split(":")[0] in ("localhost", "127.0.0.1") else []
+        )
         with tempfile.TemporaryDirectory(prefix="batchai-auth-") as folder:
             # A file for the owner's eyes: a password must not be seen among the arguments.
             options: list[str] = []
@@ -82,7 +84,9 @@ class ContainerRuntime:
                 config.touch(mode=0o600)
                 config.write_text(json.dumps({"auths": {first: {"auth": pair}}}), encoding="utf-8")
                 options = ["--authfile", str(config)] if self._is_podman else []
-            environment = None if self._is_podman or not container.user_name else {**os.environ, "DOCKER_CONFIG": folder}
+            environment = (
+                None if self._is_podman or not container.user_name else {**os.environ, "DOCKER_CONFIG": folder}
+            )
             status, said = await self._call("pull", *options, *insecure, name, environment=environment)
         if status != 0:
             raise _failed(container, said)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
-from azext_batchai.service.engine.base import JobOutcome, JobPlan, Login, NodeSpec, TaskError
-from azext_batchai.service.engine.local.environment import node_environment
+from azext_batchai.service.engine.base import Allocation, JobOutcome, JobPlan, Login, NodeSpec, TaskError
+from azext_batchai.service.engine.local.environment import find_gpus, node_environment
 from azext_batchai.service.engine.local.job import LocalJob
 from azext_batchai.service.engine.local.node import LocalNode, open_endpoint
 from azext_batchai.service.engine.local.ssh_server import SshEndpoint
@@ -22,6 +23,8 @@ class LocalEngine:
         self._launcher = Launcher()
         self._nodes: dict[str, LocalNode] = {}
         self._jobs: dict[str, LocalJob] = {}
+        self._free_gpus = find_gpus()
+        self._gpu_count = len(self._free_gpus)
         self._stopping: set[str] = set()  # a stop may come before its job has got so far
         self._file_servers: dict[str, SshEndpoint] = {}
 
@@ -34,12 +37,29 @@ class LocalEngine:
         await asyncio.gather(*endpoints)
         await self._launcher.close()
 
-    async def allocate(self, spec: NodeSpec) -> int:
+    def gpu_count(self) -> int:
+        return self._gpu_count
+
+    async def allocate(self, spec: NodeSpec) -> Allocation:
+        gpus = self._deal_gpus(spec)
         root = self._settings.home / "nodes" / spec.node_id
-        node = LocalNode(spec, root, self._launcher, self._settings.kill_grace_seconds)
-        port = await node.open()
+        node = LocalNode(replace(spec, gpus_held=gpus), root, self._launcher, self._settings.kill_grace_seconds)
+        try:
+            port = await node.open()
+        except OSError:
+            self._free_gpus += gpus
+            raise
         self._nodes[spec.node_id] = node
-        return port
+        return Allocation(port, gpus)
+
+    def _deal_gpus(self, spec: NodeSpec) -> tuple[int, ...]:
+        """What the node held before, as far as it is still there, else as many free ones as its size promises."""
+        if spec.gpus_held:
+            taken = [number for number in spec.gpus_held if number in self._free_gpus]
+        else:
+            taken = self._free_gpus[: spec.gpus_promised]
+        self._free_gpus = [number for number in self._free_gpus if number not in taken]
+        return tuple(taken)
 
     async def prepare(self, spec: NodeSpec, resume: bool) -> None:
         await self._nodes[spec.node_id].prepare(spec, resume)
@@ -53,6 +73,7 @@ class LocalEngine:
         node = self._nodes.pop(node_id, None)
         if node:
             await node.remove()
+            self._free_gpus = sorted([*self._free_gpus, *node.spec.gpus_held])
 
     async def run_job(self, plan: JobPlan, resume: bool) -> JobOutcome:
         nodes = [self._nodes[node_id] for node_id in plan.node_ids if node_id in self._nodes]

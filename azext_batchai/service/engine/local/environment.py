@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # What a node takes over from the shell that started the service: how to find programs, not who the user is.
 _TAKEN = re.compile(
-    r"PATH|LANG|LANGUAGE|LC_\w+|TZ|USER|LOGNAME|LD_LIBRARY_PATH|CUDA_\w+|NVIDIA_\w+|CONDA_\w+|VIRTUAL_ENV|PYENV_\w+"
+    r"PATH|LANG|LANGUAGE|LC_\w+|TZ|USER|LOGNAME|LD_LIBRARY_PATH|CUDA_(?!VISIBLE)\w+|NVIDIA_(?!VISIBLE)\w+|CONDA_\w+|VIRTUAL_ENV|PYENV_\w+"
     r"|(?:https?|HTTPS?|ftp|FTP|all|ALL|no|NO)_(?:proxy|PROXY)|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE"
     r"|PIP_(?:INDEX_URL|EXTRA_INDEX_URL|CONFIG_FILE|CERT|TRUSTED_HOST)"
 )
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
-def node_environment(root: Path, node_id: str) -> dict[str, str]:
-    """The variables of everything that runs on a node; `root` is the node's folder."""
+def node_environment(root: Path, node_id: str, gpus: Sequence[int] = ()) -> dict[str, str]:
+    """The variables of everything that runs on a node; `root` is the node's folder, `gpus` are its own."""
     taken = {name: value for name, value in os.environ.items() if _TAKEN.fullmatch(name)}
     real_home = Path.home()
     # The node's home is its own, so that nothing is written into the user's; what the user has installed stays in view.
@@ -36,7 +36,10 @@ def node_environment(root: Path, node_id: str) -> dict[str, str]:
         "AZ_BATCHAI_MOUNT_ROOT": str(root / "mounts"),
         "AZ_BATCHAI_NODE_ID": node_id,
         "AZ_BATCHAI_NODE_LOG_DIR": str(root / "logs"),
-        "AZ_BATCHAI_NUM_GPUS": str(count_gpus()),
+        "AZ_BATCHAI_NUM_GPUS": str(len(gpus)),
+        # Said also where there is none: a node must not take another's.
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)),
+        "NVIDIA_VISIBLE_DEVICES": ",".join(map(str, gpus)) or "none",
     }
 
 
@@ -45,12 +48,13 @@ def shell() -> str:
     return shutil.which("bash") or "/bin/sh"
 
 
-def count_gpus() -> int:
-    """GPUs of this machine, by their device files."""
+def find_gpus() -> list[int]:
+    """Numbers of this machine's NVIDIA GPUs, by their device files."""
     try:
-        return sum(bool(re.fullmatch(r"nvidia\d+", name)) for name in os.listdir("/dev"))
+        names = os.listdir("/dev")
     except OSError:
-        return 0
+        return []
+    return sorted(int(match.group(1)) for match in (re.fullmatch(r"nvidia(\d+)", name) for name in names) if match)
 
 
 def expand(path: str, variables: Mapping[str, str]) -> str:

@@ -120,7 +120,9 @@ class LocalJob:
             log_name = f"execution-{node.spec.node_id}.log" if many else "execution.log"
             self._output = Path(variables["AZ_BATCHAI_STDOUTERR_DIR"])
             environment = {**variables, **plan.environment}
-            self._places.append(_Place(node, root, variables, environment, self._output / log_name, self._container_name(node)))
+            self._places.append(
+                _Place(node, root, variables, environment, self._output / log_name, self._container_name(node))
+            )
         self._make_shared(variables)
         self._set_up_mpi()
 
@@ -195,7 +197,11 @@ class LocalJob:
     async def _prepare(self, command_line: str, resume: bool) -> JobOutcome | None:
         """Run the job preparation on every node; the outcome where it failed."""
         self._note("job preparation starts")
-        names = ["job_prep"] if len(self._places) == 1 else [f"job_prep-{place.node.spec.node_id}" for place in self._places]
+        names = (
+            ["job_prep"]
+            if len(self._places) == 1
+            else [f"job_prep-{place.node.spec.node_id}" for place in self._places]
+        )
         ends = await asyncio.gather(
             *(
                 self._task(
@@ -256,7 +262,9 @@ class LocalJob:
         resume: bool,
         process: Process | None = None,
     ) -> TaskEnd:
-        folder = place.node.root / "tasks" / f"{self._plan.output_segment.rsplit('/', 1)[-1]}-{self._plan.attempt}" / name
+        folder = (
+            place.node.root / "tasks" / f"{self._plan.output_segment.rsplit('/', 1)[-1]}-{self._plan.attempt}" / name
+        )
         task = Task(self._launcher, folder, self._grace)
         self._tasks.append(task)
         if self._stopping:
@@ -301,4 +309,3 @@ def _describe(end: TaskEnd) -> str:
 
 def _wrong_path(what: str, path: str, reason: str) -> TaskError:
     return TaskError("InvalidPath", f"The path of {what} cannot be used", {"Path": path, "Info": reason})
-

@@ -29,7 +29,9 @@ import socket
 import struct
 import sys
 import time
+from typing import Any
 
+Json = dict[str, Any]
 TASK_VARIABLE = "BATCHAI_TASK"
 _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
@@ -78,7 +80,7 @@ def _receive(channel: socket.socket, size: int) -> bytes | None:
     return data
 
 
-def _become_runner(channel: socket.socket, request: dict) -> None:
+def _become_runner(channel: socket.socket, request: Json) -> None:
     status = 1
     try:
         channel.close()
@@ -114,7 +116,7 @@ def _claim(folder: str, cookie: str) -> bool:
     return True
 
 
-def _write(folder: str, name: str, content: dict) -> None:
+def _write(folder: str, name: str, content: Json) -> None:
     temporary = os.path.join(folder, f"{name}.{os.getpid()}")
     with open(temporary, "w", encoding="utf-8") as file:
         json.dump(content, file)
@@ -134,7 +136,7 @@ class _Events:
         for number in _SIGNALS:
             signal.signal(number, lambda *_: None)
 
-    def wait(self, relays: list, timeout: float | None) -> bytes:
+    def wait(self, relays: list[_Relay], timeout: float | None) -> bytes:
         """Numbers of the signals that came; copies what the relays have got meanwhile."""
         pauses = [relay.patience() for relay in relays]
         times = [pause for pause in (timeout, *pauses) if pause is not None]
@@ -150,12 +152,12 @@ class _Relay:
 
     def __init__(self, target: str, paths: list[str]) -> None:
         self._target = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        self.sources = {}
+        self.sources: dict[int, bytearray] = {}
         for path in paths:
             # Opened for both, so that it does not end with the first writer.
             self.sources[os.open(path, os.O_RDWR | os.O_NONBLOCK)] = bytearray()
         self._since = dict.fromkeys(self.sources, 0.0)
-        self._open = None  # the source that has written the beginning of a line
+        self._open: int | None = None  # the source that has written the beginning of a line
 
     def readable(self) -> list[int]:
         """The pipes that there is room for: a rank that has to wait for another's line fills no memory."""
@@ -209,21 +211,21 @@ class _Relay:
         data = bytes(kept[:size])
         if self._open not in (None, source):
             data = b"\n" + data  # the other line stays without its end rather than mixed with this one
+        self._open = None if data[-1:] in (b"\n", b"\r") else source
         while data:
             data = data[os.write(self._target, data) :]
-        self._open = None if kept[size - 1 : size] in (b"\n", b"\r") else source
         self._since[source] = time.monotonic()
         del kept[:size]
 
 
-def _relays(request: dict) -> list:
-    paths: dict = {}
+def _relays(request: Json) -> list[_Relay]:
+    paths: dict[str, list[str]] = {}
     for path, stream in request["pipes"].items():
         paths.setdefault(request[stream], []).append(path)
     return [_Relay(target, sources) for target, sources in paths.items()]
 
 
-def _run(request: dict, events: _Events) -> dict:
+def _run(request: Json, events: _Events) -> Json:
     """Start the command, wait for it, leave no process of it behind."""
     relays = _relays(request)
     failure_in, failure_out = os.pipe()
@@ -234,7 +236,7 @@ def _run(request: dict, events: _Events) -> dict:
     os.close(failure_out)
     with os.fdopen(failure_in, "rb") as pipe:
         failure = pipe.read().decode()  # empty: the exec closed it
-    result: dict = {"error": failure} if failure else {}
+    result: Json = {"error": failure} if failure else {}
     stopping = None
     kill_at = 0.0
     while _reap(pid, result):
@@ -254,7 +256,7 @@ def _run(request: dict, events: _Events) -> dict:
     return result
 
 
-def _reap(command: int, result: dict) -> bool:
+def _reap(command: int, result: Json) -> bool:
     """Collect ended children and note the command's status; False when no child is left."""
     while True:
         try:
@@ -295,7 +297,7 @@ def _signal_all(number: int) -> None:
                 pass
 
 
-def _become_command(request: dict, failure: int) -> None:
+def _become_command(request: Json, failure: int) -> None:
     """Replace this forked child by the command; says why on `failure` where it cannot."""
     os.set_inheritable(failure, False)
     signal.set_wakeup_fd(-1)

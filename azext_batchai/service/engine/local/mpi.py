@@ -129,7 +129,12 @@ def ranks_command(process: Process, command: Command, folder: Path, output: Path
                 pipes[str(pipe)] = stream
         stdout, stderr = (f'{shlex.quote(f"{folder}/{stream}.")}"$rank"' for stream in ("stdout", "stderr"))
     script = folder / "rank"
-    text = _RANK.format(stdout=stdout, stderr=stderr, shell=shlex.quote("/bin/sh" if in_container else shell()), command=shlex.quote(str(line)))
+    text = _RANK.format(
+        stdout=stdout,
+        stderr=stderr,
+        shell=shlex.quote("/bin/sh" if in_container else shell()),
+        command=shlex.quote(str(line)),
+    )
     write_program(script, text)
     host_file = command.environment["AZ_BATCHAI_MPI_HOST_FILE"]
     argv = (mpirun, "--hostfile", host_file, "-np", str(process.world_size), str(script))

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from azext_batchai.service.engine.base import Login, NodeSpec, TaskError, Volume
@@ -30,7 +31,7 @@ class LocalNode:
         self._endpoint: SshEndpoint | None = None
         self._setup: Task | None = None
         self._closing = False
-        self.environment = node_environment(root, spec.node_id)
+        self.environment = node_environment(root, spec.node_id, spec.gpus_held)
 
     @property
     def mounts(self) -> Path:
@@ -50,7 +51,7 @@ class LocalNode:
 
     async def prepare(self, spec: NodeSpec, resume: bool) -> None:
         """Mount the volumes, then run the setup task. Raises TaskError."""
-        self.spec = spec
+        self.spec = replace(spec, gpus_held=self.spec.gpus_held)
         link_volumes(self.mounts, spec.volumes)
         if spec.setup:
             await self._run_setup(resume)
@@ -78,9 +79,7 @@ class LocalNode:
                 {"Path": setup.output_prefix, "Info": exc.strerror or str(exc)},
             ) from None
         environment = {**self.environment, **setup.environment}
-        command = Command(
-            (shell(), "-c", setup.command_line), self.root / "home", environment, stdout, stderr
-        )
+        command = Command((shell(), "-c", setup.command_line), self.root / "home", environment, stdout, stderr)
         self._setup = Task(self._launcher, self.root / "tasks" / "setup", self._grace)
         if self._closing:
             raise TaskError("NodeReleased", "The node was released")
@@ -129,8 +128,6 @@ async def open_endpoint(
     except OSError:
         if not port:
             raise
-    from dataclasses import replace
-
     return await SshEndpoint.start(replace(spec, port=0))
 
 

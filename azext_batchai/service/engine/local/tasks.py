@@ -196,9 +196,14 @@ class Task:
     async def _watch(self, descriptor: int) -> None:
         """Wait until the runner has ended."""
         loop = asyncio.get_running_loop()
-        ended = loop.create_future()
+        ended: asyncio.Future[None] = loop.create_future()
         self._pidfd = descriptor
-        loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
+
+        def ready() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        loop.add_reader(descriptor, ready)
         try:
             if self._stop.is_set():
                 await self.stop()
