@@ -39,11 +39,11 @@ def test_list(az, server):
 @pytest.mark.parametrize(("options", "node"), [((), "tvm-1"), (("-n", "tvm-2"), "tvm-2")])
 def test_exec(az, server, cluster, ran, options, node):
     server.on("POST", LIST, Answer(200, LOGINS))
-    done = az("batchai", "job", "node", "exec", *OF_JOB, *options, "--exec", "ls '$x'", "-L", "0:localhost:80")
+    done = az("batchai", "job", "node", "exec", *OF_JOB, *options, "--exec", "ls '$x'", "-L", "0:h:80", "-L", "/s:/t")
     assert done.code == 7, done.stderr
     ((where, credentials, command, forwards),) = ran
     assert (where.node_id, where.user_name, command) == (node, "demo", "ls '$x'")
-    assert len(forwards) == 1
+    assert [str(forward.remote) for forward in forwards] == ["h:80", "/t"]
     assert credentials.key_file is None
 
 
@@ -73,3 +73,17 @@ def test_nothing_to_do(az, server):
     assert done.code == 1
     assert "neither --exec nor --address/-L" in done.stderr
     assert not server.requests
+
+
+@pytest.mark.parametrize("noun", ["job", "cluster"])
+def test_password_is_asked_for(az, server, cluster, ran, monkeypatch, noun):
+    """Or taken from the environment: test_node_exec.py."""
+    asked = []
+    monkeypatch.setattr("knack.prompting.verify_is_a_tty", lambda: None)
+    monkeypatch.setattr("getpass.getpass", lambda question, *_: asked.append(question) or "typed")
+    server.on("POST", LIST, Answer(200, LOGINS))
+    server.on("POST", f"{CLUSTER}/listRemoteLoginInformation", Answer(200, LOGINS))
+    where = OF_JOB if noun == "job" else ("-g", "g", "-w", "w", "-c", "c")
+    assert az("batchai", noun, "node", "exec", *where, "--exec", "ls", "-p", "-").code == 7
+    assert ran[0][1].password == "typed"
+    assert asked == ["Password of demo on node tvm-1: "]
