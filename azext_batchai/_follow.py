@@ -9,7 +9,11 @@ from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.policies import HTTPPolicy
 
+from knack.log import get_logger
+
 from azext_batchai import _service
+
+logger = get_logger(__name__)
 
 # A service that is shutting down still has its process while its port is closed already.
 _SHUTDOWN_SECONDS = 3
@@ -26,6 +30,13 @@ class FollowService(HTTPPolicy):  # type: ignore[type-arg]
         self._left: set[str] = set()
 
     def send(self, request: Any) -> Any:
+        response = self._send(request)
+        warning = response.http_response.headers.get("Warning")
+        if warning:  # `199 batchai "text"`: the service has something to say that is no failure
+            logger.warning("%s", warning.partition('"')[2].rstrip('"'))
+        return response
+
+    def _send(self, request: Any) -> Any:
         self._readdress(request.http_request)
         try:
             return self.next.send(request)

@@ -408,6 +408,15 @@ examples:
     text: az batchai local logs --tail 20 --follow
 """
 
+helps["batchai local preempt"] = """
+type: command
+short-summary: Take a low-priority node away, as Azure does when it needs the machine.
+long-summary: The node's job gets SIGTERM, is ended after the grace time, and is queued again.
+examples:
+  - name: Take a node away. `az batchai cluster node list` shows the ids.
+    text: az batchai local preempt -n tvm-1783593343_1-20180606t212057z-p
+"""
+
 helps["batchai local reset"] = """
 type: command
 short-summary: End all jobs and nodes and delete all state of the service, storage folders included.

@@ -97,6 +97,14 @@ def start(cli_ctx: Any, port: int | None = None) -> Service:
     return service
 
 
+class Refusal(OSError):
+    """The service itself refuses a request; the text says why."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 def request(service: Service, method: str, path: str) -> dict[str, Any]:
     """Ask the service itself (not Batch AI): `/_local/...`. Raises OSError where nobody answers."""
     import http.client
@@ -112,9 +120,18 @@ def request(service: Service, method: str, path: str) -> dict[str, Any]:
         raise OSError(f"{service.endpoint} is not a Batch AI service: {error!r}") from error
     finally:
         connection.close()
+    if 400 <= response.status < 500:
+        raise Refusal(response.status, _error_message(text))
     if response.status >= 300:
         raise OSError(f"{service.endpoint}{path} answered {response.status} {response.reason}")
     return json.loads(text) if text else {}
+
+
+def _error_message(text: str) -> str:
+    try:
+        return str(json.loads(text)["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return text[:200]
 
 
 def wait_until_gone(service: Service) -> bool:

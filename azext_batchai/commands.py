@@ -76,6 +76,7 @@ def load_command_table(self: Any, _: Any) -> None:
         g.custom_command("status", "show_status", table_transformer=table.service)
         g.custom_command("down", "stop_service")
         g.custom_command("logs", "show_logs")
+        g.custom_command("preempt", "preempt_node")
         g.custom_command("reset", "reset_service", confirmation=_RESET_QUESTION)
 
 

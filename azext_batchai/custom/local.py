@@ -59,6 +59,27 @@ def reset_service(cmd: Any) -> None:
     _end(_service.ensure(cmd.cli_ctx), "/_local/reset")
 
 
+def preempt_node(cmd: Any, node_id: str) -> dict[str, Any]:
+    """Take a low-priority node away, as Azure does when it needs the machine."""
+    running = _service.find(cmd.cli_ctx)
+    if not running:
+        from azure.cli.core.azclierror import ValidationError
+
+        raise ValidationError(
+            "The local Batch AI service is not running: it has no nodes.",
+            recommendation="Start it with `az batchai local up`.",
+        )
+    try:
+        return _service.request(running, "POST", f"/_local/preempt/{node_id}")
+    except _service.Refusal as refusal:
+        from azure.cli.core import azclierror
+
+        kind = azclierror.ResourceNotFoundError if refusal.status == 404 else azclierror.ValidationError
+        raise kind(
+            str(refusal), recommendation="`az batchai cluster node list` shows the nodes of a cluster."
+        ) from refusal
+
+
 def show_logs(cmd: Any, tail: int | None = None, follow: bool = False) -> None:
     """Print the log of the service."""
     log = _service.home(cmd.cli_ctx) / "service.log"

@@ -42,7 +42,8 @@ class Node:
     state: str
     job: str | None = None
     idle_since: float = 0.0
-    draining: bool = False
+    draining: bool = False  # to be taken away when its job has ended; decided anew in each pass
+    preempted: bool = False
     bring_up: asyncio.Task[None] | None = None
     leave: asyncio.Task[None] | None = None
 
@@ -142,8 +143,8 @@ class ClusterController:
         if self.vm_priority != "lowpriority":
             raise conflict("Nodes of a dedicated cluster are not preempted.", code="NodeNotLowPriority")
         log.info("node %s is preempted", node_id)
+        node.preempted = True
         if node.job:
-            node.draining = True
             job_states.intend(self._service, node.job, job_states.REQUEUE)
             await self.stop(node.job)
         await asyncio.shield(self._retire(node))
@@ -287,7 +288,7 @@ class ClusterController:
     def _start_jobs(self) -> None:
         if not self.queue:
             return
-        idle = [node for node in self._nodes.values() if node.state == IDLE and not node.draining]
+        idle = [node for node in self._nodes.values() if node.state == IDLE and not node.draining and not node.preempted]
         for queued in self.queue.startable(len(idle), capacity_of(self._scale)):
             nodes, idle = idle[: queued.node_count], idle[queued.node_count :]
             job = job_states.mark_running(self._service, queued.key, [node.node_id for node in nodes])
