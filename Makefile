@@ -1,0 +1,68 @@
+# Everything happens in .venv and build: nothing is installed elsewhere, and `make clean` removes it all.
+# A target's stamp file makes a second run start at once.
+
+PYTHON     ?= python3
+AZ_VERSION := 2.91.0
+WORKERS    ?= 2
+ARGS       ?=
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+DEMO    := build/demo
+VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' azext_batchai/_version.py)
+WHEEL   := dist/batchai-$(VERSION)-py3-none-any.whl
+SOURCES := $(shell find azext_batchai -name '*.py' -o -name '*.json') setup.py requirements.txt README.md HISTORY.rst
+
+# az as the demo and the benchmarks see it: its own configuration and extension folders, none of the caller's settings.
+AZ_ENV := env $(foreach name,$(filter AZURE_% AZ_BATCHAI_%,$(.VARIABLES)),-u $(name)) \
+          PATH="$(CURDIR)/$(BIN):$$PATH" AZURE_CORE_COLLECT_TELEMETRY=no
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+.PHONY: demo test bench wheel lint clean
+.DELETE_ON_ERROR:
+
+demo: $(DEMO)/.installed $(VENV)/.demo
+	@$(AZ_ENV) AZURE_CONFIG_DIR="$(CURDIR)/$(DEMO)/azure" AZURE_EXTENSION_DIR="$(CURDIR)/$(DEMO)/extensions" demo/run.sh
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+bench: $(DEMO)/.installed
+	@$(AZ_ENV) AZURE_EXTENSION_DIR="$(CURDIR)/$(DEMO)/extensions" $(BIN)/python benchmarks $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+wheel: $(WHEEL)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(WHEEL): $(VENV)/.azure-cli $(SOURCES)
+	rm -rf build/lib build/bdist.* dist
+	$(PIP) wheel --no-deps --wheel-dir dist .
+	@touch $@
+
+$(DEMO)/.installed: $(WHEEL)
+	rm -rf $(DEMO)
+	mkdir -p $(DEMO)
+	$(AZ_ENV) AZURE_CONFIG_DIR="$(CURDIR)/$(DEMO)/azure" AZURE_EXTENSION_DIR="$(CURDIR)/$(DEMO)/extensions" \
+	    az extension add --yes --source $(WHEEL)
+	@touch $@
+
+$(VENV)/.azure-cli:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing azure-cli $(AZ_VERSION) into $(VENV) (once, about a minute)"
+	$(PIP) install azure-cli==$(AZ_VERSION)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.azure-cli requirements.txt tests/requirements.txt
+	$(PIP) install -r requirements.txt -r tests/requirements.txt
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.azure-cli demo/requirements.txt
+	$(PIP) install -r demo/requirements.txt
+	@touch $@

@@ -1,0 +1,190 @@
+"""`make bench`: figures beside their peers or floors, measured in the same run on this machine.
+
+python benchmarks [--rounds N] [--jobs N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import ssl
+import statistics
+import subprocess
+import sys
+import time
+from urllib.parse import urlsplit
+
+from measure import Row, cpu_ticks, milliseconds, pairs, percentile, resident_megabytes, table, verdict, wall
+from rig import AZ, Rig, rig, start_service, stop_service
+
+
+def whole_commands(bench: Rig, rounds: int) -> list[Row]:
+    """az as a user waits for it: process start to process end."""
+    rows = []
+
+    def compare(what: str, command: list[str], theirs: dict[str, str], peer: str) -> None:
+        line = [*AZ, *command]
+        found = pairs(lambda: wall(line, bench.with_extension), lambda: wall(line, theirs), rounds)
+        ratio = f"{found.ratio:.2f} ({found.low:.2f} to {found.high:.2f})"
+        peer = f"{milliseconds(found.theirs)} {peer}"
+        rows.append(Row(what, milliseconds(found.ours), peer, ratio, "<= 1.00", found.verdict))
+
+    where = ["-g", "bench", "-w", "bench"]
+    compare("az batchai cluster list", ["batchai", "cluster", "list", *where], bench.built_in, "built-in module")
+    compare("az version", ["version"], bench.without, "without the extension")
+    compare("az group -h", ["group", "-h"], bench.without, "without the extension")
+    return rows
+
+
+def job_start(bench: Rig, jobs: int) -> list[Row]:
+    """From sending the PUT of a job to its command reading the clock, on an idle node."""
+    service = bench.service
+    account = service.arm("GET", "bench/clusters/one")["properties"]["nodeSetup"]["mountVolumes"]["azureFileShares"][0]
+    share = service.home / "storage" / account["accountName"] / "files" / "bench"
+    body = {
+        "cluster": {
+            "id": f"/subscriptions/{service.facts['subscription']}/resourceGroups/bench/providers/"
+            "Microsoft.BatchAI/workspaces/bench/clusters/one"
+        },
+        "nodeCount": 1,
+        "customToolkitSettings": {"commandLine": "exec date +%s%N"},
+        "stdOutErrPathPrefix": "$AZ_BATCHAI_MOUNT_ROOT/afs",
+    }
+    started, answered = [], []
+    for number in range(-3, jobs):
+        path = f"bench/experiments/bench/jobs/j{number}"
+        sent = time.time_ns()
+        service.arm("PUT", path, {"properties": body})
+        replied = time.time_ns()
+        job = service.wait(path, lambda found: found["properties"]["executionState"] in ("succeeded", "failed"))
+        service.wait("bench/clusters/one", lambda found: found["properties"]["nodeStateCounts"]["idleNodeCount"])
+        segment = job["properties"]["jobOutputDirectoryPathSegment"]
+        began = int((share / segment / "stdouterr" / "stdout.txt").read_text())
+        if number >= 0:  # the first ones warm up
+            started.append((began - sent) / 1e9)
+            answered.append((replied - sent) / 1e9)
+    floors = {}
+    for command in (["date", "+%s%N"], ["sh", "-c", "exec date +%s%N"]):
+        spawns = []
+        for _ in range(jobs):
+            before = time.time_ns()
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            spawns.append((int(done.stdout) - before) / 1e9)
+        floors[command[0]] = spawns
+    true = []
+    for _ in range(jobs):
+        before = time.perf_counter()
+        subprocess.run(["/bin/true"], check=True)
+        true.append(time.perf_counter() - before)
+
+    def row(what: str, share: float) -> Row:
+        figure, floor = percentile(started, share), percentile(floors["sh"], share)
+        return Row(what, milliseconds(figure), f"{milliseconds(floor)} sh -c date", f"{figure / floor:.1f}")
+
+    half = row("job PUT -> its process runs, p50", 0.5)
+    half.goal, half.met = "<= 20 ms", verdict(percentile(started, 0.5) <= 0.020)
+    spawn = f"{milliseconds(statistics.median(true))} /bin/true to its end"
+    return [
+        half,
+        row("job PUT -> its process runs, p99", 0.99),
+        Row("job PUT -> its answer, p50", milliseconds(statistics.median(answered))),
+        Row("fork + exec on this machine, p50", f"{milliseconds(statistics.median(floors['date']))} date", spawn),
+    ]
+
+
+def service_itself(bench: Rig, rounds: int) -> list[Row]:
+    """How fast a new service is ready, and what one with a node costs while nothing happens."""
+    ready = []
+    for number in range(rounds):
+        service = start_service(bench.main, bench.folder / f"ready{number}")
+        ready.append(service.ready_seconds)
+        stop_service(service)
+    imports = [sys.executable, "-c", "import starlette.applications, starlette.routing, uvicorn, sqlite3"]
+    environment = {**os.environ, "PYTHONPATH": str(bench.main.parents[2])}
+    floor = statistics.median(wall(imports, environment) for _ in range(rounds))
+    figure = statistics.median(ready)
+    peer = f"{milliseconds(floor)} importing its libraries"
+
+    pid = bench.service.facts["pid"]
+    time.sleep(2)
+    before = cpu_ticks(pid)
+    time.sleep(10)
+    ticks = cpu_ticks(pid) - before
+    megabytes = resident_megabytes(pid)
+    return [
+        Row("service ready", milliseconds(figure), peer, f"{figure / floor:.1f}", "<= 1000 ms", verdict(figure <= 1)),
+        Row("idle service with a node, RSS", f"{megabytes:.0f} MB", goal="<= 60 MB", met=verdict(megabytes <= 60)),
+        Row("idle service with a node, CPU in 10 s", f"{ticks} ticks", goal="0 ticks", met=verdict(ticks == 0)),
+    ]
+
+
+def front_cost(bench: Rig, rounds: int) -> float:
+    """Seconds that a request on a new connection takes longer through the front than directly."""
+    address = bench.service.address("bench/clusters")
+    trust = ssl.create_default_context(cafile=bench.built_in["REQUESTS_CA_BUNDLE"])
+
+    def once(connection: http.client.HTTPConnection) -> float:
+        began = time.perf_counter()
+        connection.request("GET", address, headers={"Authorization": f"Bearer {bench.service.facts['token']}"})
+        assert connection.getresponse().read()
+        connection.close()
+        return time.perf_counter() - began
+
+    direct, front = urlsplit(bench.service.facts["endpoint"]).netloc, urlsplit(bench.front_url).netloc
+    found = pairs(
+        lambda: once(http.client.HTTPSConnection(front, context=trust)),
+        lambda: once(http.client.HTTPConnection(direct)),
+        rounds,
+    )
+    return found.ours - found.theirs
+
+
+def prepare(bench: Rig) -> None:
+    """A workspace with an experiment and a cluster of one idle node that mounts a share."""
+    service = bench.service
+    group = f"/subscriptions/{service.facts['subscription']}/resourceGroups/bench/providers"
+    account = f"{group}/Microsoft.Storage/storageAccounts/bench"
+    storage = {"location": "local", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
+    service.arm("PUT", "bench", {"location": "local"})
+    service.request("PUT", f"{account}?api-version=2023-01-01", storage)
+    service.request("PUT", f"{account}/fileServices/default/shares/bench?api-version=2023-01-01", {"properties": {}})
+    service.arm("PUT", "bench/experiments/bench")
+    volume = {
+        "accountName": "bench",
+        "azureFileUrl": "https://bench.file.core.windows.net/bench",
+        "relativeMountPath": "afs",
+        "credentials": {"accountKey": "none"},
+    }
+    cluster = {
+        "vmSize": "STANDARD_NC6",
+        "scaleSettings": {"manual": {"targetNodeCount": 1}},
+        "userAccountSettings": {"adminUserName": "bench", "adminUserPassword": "bench-password"},
+        "nodeSetup": {"mountVolumes": {"azureFileShares": [volume]}},
+    }
+    service.arm("PUT", "bench/clusters/one", {"properties": cluster})
+    service.wait("bench/clusters/one", lambda found: found["properties"]["nodeStateCounts"]["idleNodeCount"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks")
+    parser.add_argument("--rounds", type=int, default=21, help="pairs of whole commands, and starts of the service")
+    parser.add_argument("--jobs", type=int, default=200, help="jobs whose start is measured")
+    options = parser.parse_args()
+    with rig() as bench:
+        prepare(bench)
+        rows = job_start(bench, options.jobs)
+        rows += service_itself(bench, options.rounds)
+        rows += whole_commands(bench, options.rounds)
+        front = front_cost(bench, options.rounds)
+    print(table(rows), end="\n\n")
+    print(
+        'Medians; a ratio is the median (and quartiles) of the ratios of pairs measured in turn. "equal": the pairs\n'
+        "cannot tell the two apart. The built-in module of azure-cli needs https and a login: it reaches the same\n"
+        "service as a registered cloud, with a cached login, through an HTTPS front of this benchmark, which adds\n"
+        f"{milliseconds(front)} to a request."
+    )
+
+
+if __name__ == "__main__":
+    main()

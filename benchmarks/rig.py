@@ -1,0 +1,156 @@
+"""What the measurements run on: one service of their own, and two az: with the extension and without."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from arm_front import TENANT, Front
+
+AZ = [sys.executable, "-m", "azure.cli"]
+PROVIDER = "resourceGroups/bench/providers/Microsoft.BatchAI/workspaces"
+
+
+@dataclass
+class Service:
+    """The embedded service of the installed extension, spoken to over one keep-alive connection."""
+
+    home: Path
+    facts: dict[str, Any]
+    ready_seconds: float
+    _connection: http.client.HTTPConnection = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._connection = http.client.HTTPConnection(urlsplit(self.facts["endpoint"]).netloc)
+
+    def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {self.facts['token']}", "Content-Type": "application/json"}
+        self._connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+        response = self._connection.getresponse()
+        text = response.read()
+        return response.status, json.loads(text) if text else None
+
+    def address(self, path: str) -> str:
+        return f"/subscriptions/{self.facts['subscription']}/{PROVIDER}/{path}?api-version=2018-05-01"
+
+    def arm(self, method: str, path: str, body: Any = None) -> Any:
+        """A Batch AI request below the benchmark's workspaces; fails unless it succeeds."""
+        status, answer = self.request(method, self.address(path), body)
+        if status >= 300:
+            raise SystemExit(f"{method} {path}: {status} {answer}")
+        return answer
+
+    def wait(self, path: str, condition: Callable[[Any], Any], seconds: float = 60) -> Any:
+        """Ask for a resource until it fulfils `condition`; a created one may not be there yet."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            status, found = self.request("GET", self.address(path))
+            if status == 200 and condition(found):
+                return found
+            time.sleep(0.02)
+        raise SystemExit(f"{path} is not as wanted after {seconds} s: {status} {found}")
+
+
+def start_service(main: Path, home: Path) -> Service:
+    """Start the service in `home`; it is ready when it has said so."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, str(main), "--home", str(home)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdout
+    with process.stdout:
+        line = process.stdout.readline()
+    seconds = time.perf_counter() - started
+    facts = json.loads(line or b"{}")
+    if facts.get("status") != "ready":
+        raise SystemExit(f"the service did not start: {facts}")
+    return Service(home, facts, seconds)
+
+
+def stop_service(service: Service) -> None:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        service.request("POST", "/_local/reset")
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(service.facts["pid"], 0)
+
+
+@dataclass
+class Rig:
+    """`with_extension` and `without` are environments for az; `built_in` also knows the service as a cloud."""
+
+    folder: Path
+    main: Path
+    service: Service
+    with_extension: dict[str, str]
+    without: dict[str, str]
+    built_in: dict[str, str]
+    front_url: str
+
+
+@contextlib.contextmanager
+def rig() -> Iterator[Rig]:
+    extensions = Path(os.environ["AZURE_EXTENSION_DIR"])
+    main = extensions / "batchai" / "azext_batchai" / "service" / "__main__.py"
+    with tempfile.TemporaryDirectory(prefix="batchai-bench-") as name:
+        folder = Path(name)
+        service = start_service(main, folder / "home")
+        front = Front(folder, *(service.facts[key] for key in ("endpoint", "token", "subscription")))
+        base = {**os.environ, "AZURE_BATCHAI_HOME": str(service.home), "AZURE_CORE_COLLECT_TELEMETRY": "no"}
+        without = {**base, "AZURE_EXTENSION_DIR": str(folder / "none"), "AZURE_CONFIG_DIR": str(folder / "without")}
+        built_in = {**without, "AZURE_CONFIG_DIR": str(folder / "built-in")}
+        try:
+            yield Rig(
+                folder,
+                main,
+                service,
+                {**base, "AZURE_CONFIG_DIR": str(folder / "with")},
+                without,
+                built_in | _log_in(built_in, front, folder),
+                front.url,
+            )
+        finally:
+            stop_service(service)
+            front.close()
+
+
+def _log_in(env: dict[str, str], front: Front, folder: Path) -> dict[str, str]:
+    """Make the service the active cloud of `env`, logged in; returns what its later commands need besides."""
+    import certifi
+
+    bundle = folder / "bundle.pem"
+    bundle.write_text(Path(certifi.where()).read_text(encoding="utf-8") + front.certificate.read_text(encoding="utf-8"))
+    trust = {"REQUESTS_CA_BUNDLE": str(bundle)}
+    for command in (
+        ["cloud", "register", "-n", "BatchAIBench", "--endpoint-resource-manager", front.url],
+        ["cloud", "set", "-n", "BatchAIBench"],
+        ["config", "set", "core.instance_discovery=false", "core.login_experience_v2=off"],
+        [
+            "login",
+            "--service-principal",
+            "-u",
+            "bench",
+            "-p",
+            "bench",
+            "--tenant",
+            TENANT,
+        ],
+    ):
+        done = subprocess.run([*AZ, *command], env=env | trust, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"az {' '.join(command[:2])}: {done.stderr}")
+    return trust

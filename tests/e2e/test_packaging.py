@@ -1,0 +1,117 @@
+"""The wheel: what is in it, and that stock az installs it and then runs it instead of the module it ships."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from email import message_from_string
+from pathlib import Path
+
+import pytest
+
+from harness import az
+from harness.sandbox import CHECKOUT, version
+from harness.service import Service
+
+SOURCES = ("azext_batchai", "setup.py", "pyproject.toml", "requirements.txt", "README.md", "HISTORY.rst", "LICENSE")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    for name in SOURCES:
+        path = CHECKOUT / name
+        copy = shutil.copytree if path.is_dir() else shutil.copy
+        copy(path, source / name)
+    (source / "tests").mkdir()
+    (source / "tests" / "__init__.py").touch()  # must not get in
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", str(out), str(source)], check=True)
+    [built] = out.iterdir()
+    return built
+
+
+@pytest.mark.slow
+def test_what_the_wheel_holds(wheel: Path) -> None:
+    assert wheel.name == f"batchai-{version()}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = message_from_string(archive.read(f"batchai-{version()}.dist-info/METADATA").decode())
+    assert {name.split("/")[0] for name in names} == {"azext_batchai", f"batchai-{version()}.dist-info"}
+    assert "azext_batchai/azext_metadata.json" in names
+    assert "azext_batchai/service/__main__.py" in names
+    assert not [name for name in names if not re.search(r"\.(py|json)$|\.dist-info/", name)]  # nothing compiled
+    for module in (CHECKOUT / "azext_batchai").rglob("*.py"):
+        assert module.relative_to(CHECKOUT).as_posix() in names
+    assert metadata["Requires-Python"] == ">=3.10"
+    needed = {re.split(r"[<>=]", requirement)[0] for requirement in metadata.get_all("Requires-Dist") or []}
+    assert needed == {"azure-mgmt-batchai", "msrest", "starlette", "uvicorn", "asyncssh"}
+
+
+@pytest.mark.slow
+def test_stock_az_runs_the_installed_wheel(wheel: Path, home: Path, tmp_path: Path) -> None:
+    env = {"AZURE_CONFIG_DIR": str(tmp_path / "azure"), "AZURE_EXTENSION_DIR": str(tmp_path / "extensions")}
+
+    def stock(*args: str) -> az.Outcome:
+        # Elsewhere, because `python -m` looks into the current folder first, where the checkout may be.
+        return az.run_process(*args, env=env, cwd=tmp_path, timeout=280)
+
+    built_in = stock("batchai", "workspace", "list")
+    assert built_in.code == 1
+    assert "az login" in built_in.stderr  # the module that ships with az knows no other service than Azure
+
+    added = stock("extension", "add", "--source", str(wheel), "-y")
+    assert added.code == 0, added.stderr
+    listed = stock("extension", "list").json()
+    assert [(found["name"], found["version"]) for found in listed] == [("batchai", version())]
+
+    # Now the extension answers...
+    outcome = stock("batchai", "workspace", "list")
+    assert (outcome.code, outcome.json()) == (0, []), outcome.stderr
+    # ...with the service that is in the wheel.
+    installed = tmp_path / "extensions" / "batchai"
+    service = Path(f"/proc/{Service(home).info['pid']}/cmdline").read_bytes().decode()
+    assert str(installed / "azext_batchai") in service
+
+    quiet = stock("batchai", "workspace", "create", "-g", "research", "-n", "lab")
+    assert quiet.code == 0, quiet.stderr
+    assert quiet.stderr == ""  # neither "altered by the following extension" nor "deprecated"
+    for package in ("starlette", "uvicorn", "asyncssh"):
+        assert (installed / package).is_dir()
+
+
+def test_no_warning_about_the_module_it_replaces(home: Path) -> None:
+    Service(home).start()
+    for command in ("workspace list", "cluster list -g g -w w", "list-usages -l eastus", "job -h", "cluster create -h"):
+        stderr = az.run_process("batchai", *command.split()).stderr
+        assert "altered" not in stderr
+        assert "deprecated" not in stderr
+
+
+def test_importing_the_package_imports_nothing() -> None:
+    code = "import sys; before = set(sys.modules); import azext_batchai; print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['azext_batchai']"
+
+
+def test_the_service_does_not_load_az(home: Path) -> None:
+    service = Service(home)
+    service.start()
+    maps = Path(f"/proc/{service.info['pid']}/maps").read_text()
+    assert "azure/cli" not in maps
+    code = (
+        "import pkgutil, sys, importlib, azext_batchai.service as s\n"
+        "for m in pkgutil.walk_packages(s.__path__, 'azext_batchai.service.'):\n"
+        "    m.name.endswith('__main__') or importlib.import_module(m.name)\n"
+        "print(sorted(n for n in sys.modules if n.startswith(('azure', 'knack', 'msrest'))\n"
+        "             or (n.startswith('azext_batchai.') and not n.startswith('azext_batchai.service')\n"
+        "                 and n != 'azext_batchai._version')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    # A namespace package's .pth file may put `azure` itself there at start-up; nothing of az is.
+    assert [name for name in eval(done.stdout) if name != "azure"] == []
+
+
+def test_one_version(home: Path) -> None:
+    assert Service(home).start()["version"] == version()
