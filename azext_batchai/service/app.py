@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import ArmError, bad_request
-from azext_batchai.service.arm.ids import parse_path
+from azext_batchai.service.arm.ids import check_names, parse_path
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.context import Service
 from azext_batchai.service.resources import (
@@ -27,6 +27,7 @@ from azext_batchai.service.resources import (
     groups,
     jobs,
     output_files,
+    provider_operations,
     storage_accounts,
     usages,
     workspaces,
@@ -90,6 +91,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("DELETE", _FILE_SERVER): file_servers.delete,
     ("GET", f"{_WORKSPACE}/fileservers"): file_servers.list_by_workspace,
     ("GET", f"{_LOCATION}/usages"): usages.list_by_location,
+    ("GET", f"{_BATCHAI}/operations"): provider_operations.list_operations,
     ("GET", f"{_LOCATION}/operationresults/{{}}"): poll_operation,
     ("GET", f"{_LOCATION}/operationstatuses/{{}}"): poll_operation,
     ("PUT", _GROUP): groups.create,
@@ -135,19 +137,24 @@ class Application:
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
-        path = unquote(request.scope["path"])
+        # Not scope["path"]: it is decoded, so that it does not tell a slash in a name from one between two names.
+        raw_path = request.scope["raw_path"].decode("ascii", "replace")
+        path = unquote(raw_path, errors="surrogateescape")
         try:
             if path.startswith(f"{links.PREFIX}/") and request.method in ("GET", "HEAD"):
                 return download(request, self._service.storage, self._signer, path[len(links.PREFIX) + 1 :])
             self._authenticate(request)
             if path.startswith("/_local/"):
                 return _response(await self._local(request.method, path[len("/_local/") :]))
-            return _response(await self._dispatch(request, path))
+            reply = await self._dispatch(request, raw_path)
+            _spare_the_wait(request, reply)
+            return _response(reply)
         except ArmError as exc:
             return _response(Reply(exc.status, exc.body()))
         except (sqlite3.Error, OSError) as exc:
             log.exception("%s %s", request.method, path)
-            error = ArmError(503, "ServiceUnavailable", f"The service cannot write its state: {exc}. Nothing was changed.")
+            message = f"The service cannot write its state: {exc}. Nothing was changed."
+            error = ArmError(503, "ServiceUnavailable", message)
             return _response(Reply(error.status, error.body()))
         except ClientDisconnect:
             raise
@@ -161,8 +168,8 @@ class Application:
         if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token.encode()):
             raise ArmError(401, "AuthenticationFailed", "Authentication failed: the bearer token is missing or wrong.")
 
-    async def _dispatch(self, request: Request, path: str) -> Reply:
-        arm_path = parse_path(path)
+    async def _dispatch(self, request: Request, raw_path: str) -> Reply:
+        arm_path = parse_path(raw_path)
         pattern = arm_path.pattern if arm_path else ""
         if request.method == "GET" and pattern.startswith(_GROUP_DELETION) and arm_path:
             handler: Handler | None = groups.poll_delete
@@ -170,14 +177,20 @@ class Application:
             handler = ROUTES.get((request.method, pattern))
         if not handler or not arm_path:
             if pattern in _PATTERNS:
-                raise ArmError(405, "MethodNotAllowed", f"{request.method} is not allowed for {path}.")
-            raise ArmError(404, "ResourceNotFound", f"There is no resource or operation at {path}.")
+                raise ArmError(405, "MethodNotAllowed", f"{request.method} is not allowed for {raw_path}.")
+            raise ArmError(404, "ResourceNotFound", f"There is no resource or operation at {raw_path}.")
         query = {name.lower(): value for name, value in request.query_params.items()}
         _check_version(query, pattern)
-        call = Call(
-            request.method, arm_path, request.scope["path"], query, await _json(request), self._service.base_url
-        )
+        if _BATCHAI in pattern:
+            check_names(arm_path)
+        call = Call(request.method, arm_path, raw_path, query, await _json(request), self._service.base_url)
         return await handler(self._service, call)
+
+
+def _spare_the_wait(request: Request, reply: Reply) -> None:
+    """Clients made with msrest know only whole seconds and wait 30 without a header; unlike azure-core they take 0."""
+    if "retry-after-ms" in reply.headers and "msrest/" in request.headers.get("user-agent", ""):
+        reply.headers["Retry-After"] = "0"
 
 
 def _check_version(query: dict[str, str], pattern: str) -> None:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from azext_batchai.service.arm.errors import bad_request
 
 PROVIDER = "Microsoft.BatchAI"
 NAME_PATTERN = re.compile(r"[-\w]+", re.ASCII)
 GROUP_PATTERN = re.compile(r"[-\w.()]+")
+BATCHAI_GROUP_PATTERN = re.compile(r"[-\w.]+", re.ASCII)  # narrower than ARM's own
+LOCATION_PATTERN = re.compile(r"[-\w.]+", re.ASCII)
+# Collections of Batch AI as the paths have them, and what the OpenAPI file calls a member.
+_NOUNS = {
+    "workspaces": "workspace",
+    "clusters": "cluster",
+    "experiments": "experiment",
+    "jobs": "job",
+    "fileservers": "fileServer",
+}
 SUBSCRIPTION_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -28,11 +39,11 @@ class ArmPath:
 
 
 def parse_path(path: str) -> ArmPath | None:
-    """Split a request path into scope, provider pattern and names; None when it is not an ARM path.
+    """Split a request path, not yet decoded, into scope, provider pattern and names; None when it is not an ARM path.
 
     Literal segments are compared without case, as ARM does. Raises ArmError for a bad subscription or group.
     """
-    parts = [part for part in path.split("/") if part]
+    parts = [unquote(part) for part in path.split("/") if part]
     subscription = group = ""
     literals: list[str] = []
     if len(parts) >= 2 and parts[0].lower() == "subscriptions":
@@ -73,6 +84,22 @@ def batchai_id(subscription: str, group: str, *segments: str) -> str:
 def key_of(resource_id: str) -> str:
     """What a resource is stored under: names are compared without case."""
     return resource_id.lower().rstrip("/")
+
+
+def check_names(path: ArmPath) -> None:
+    """Raises ArmError 400 unless every name of a Batch AI path is as the OpenAPI file wants it (wire.md 7)."""
+    if path.group and not BATCHAI_GROUP_PATTERN.fullmatch(path.group):
+        raise bad_request(
+            f"The resource group name '{path.group}' is invalid: it has letters, digits, '-', '.' and '_'.",
+            target="resourceGroupName",
+            code="InvalidResourceGroup",
+        )
+    literals = path.pattern.partition("providers/")[2].split("/")[1:]
+    for collection, name in zip(literals[::2], path.names):
+        if collection == "locations" and not LOCATION_PATTERN.fullmatch(name):
+            raise bad_request(f"The location '{name}' is invalid.", target="location", code="InvalidLocation")
+        if collection in _NOUNS:
+            check_name(_NOUNS[collection], name)
 
 
 def check_name(noun: str, name: str) -> None:

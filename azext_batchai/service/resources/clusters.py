@@ -9,13 +9,13 @@ from typing import Any
 from azext_batchai.service.arm import operations, paging, replies
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import bad_request, conflict, not_found, not_supported
-from azext_batchai.service.arm.ids import batchai_id, check_name, key_of
+from azext_batchai.service.arm.ids import batchai_id, key_of
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.arm.schema import Array, Cleaned, Enum, Field, Integer, Object, String, clean
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.context import Service
 from azext_batchai.service.controller import ClusterController
-from azext_batchai.service.resources import accounts, cascade, volumes, workspaces
+from azext_batchai.service.resources import accounts, cascade, quotas, volumes, workspaces
 from azext_batchai.service.store import Record
 
 KIND = "cluster"
@@ -154,7 +154,6 @@ def project(service: Service, record: Record) -> dict[str, Any]:
 async def create(service: Service, call: Call) -> Reply:
     """202; 200 for the same body again, 409 for another (wire.md 1.3)."""
     workspace = workspaces.find(service, call)
-    check_name("cluster", call.name)
     cleaned = clean(CLUSTER, call.properties())
     fingerprint = service.vault.fingerprint(call.properties())
     existing = service.store.get(key_of(_id(call)))
@@ -162,6 +161,8 @@ async def create(service: Service, call: Call) -> Reply:
         if existing.internal.get("deleting") or existing.internal["fingerprint"] != fingerprint:
             raise conflict(f"The cluster {existing.name} already exists with other properties.")
         return replies.resource(existing, project(service, existing))
+    quotas.check_new_cluster(service, call.subscription, workspace.body["location"])
+    quotas.check_target(service, cleaned.body["vmSize"], cleaned.body["scaleSettings"])
     resource_id = batchai_id(call.subscription, call.group, "workspaces", workspace.name, "clusters", call.name)
     record = Record(key_of(resource_id), KIND, workspace.key, {"id": resource_id, "name": call.name})
     record.internal = {
@@ -194,7 +195,11 @@ async def create(service: Service, call: Call) -> Reply:
     controller = ClusterController(service, record)
     service.controllers[record.key] = controller
     controller.begin()
-    return operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
+    reply = operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
+    advice = quotas.advice(service, cleaned.body["vmSize"])
+    if advice:  # RFC 7234: a warning that is no failure; our extension shows it
+        reply.headers["Warning"] = f'199 batchai "{advice}"'
+    return reply
 
 
 def _set_up_nodes(call: Call, record: Record, cleaned: Cleaned) -> None:
@@ -231,6 +236,7 @@ async def update(service: Service, call: Call) -> Reply:
     if record.internal.get("deleting"):
         raise conflict(f"The cluster {record.name} is being deleted.")
     settings = clean(_PATCH, call.properties()).body["scaleSettings"]
+    quotas.check_target(service, record.properties["vmSize"], settings)
     before = project(service, record)
     record.properties["scaleSettings"] = settings
     with service.store.transaction():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from azext_batchai.service.arm import operations, paging, replies
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import not_found
-from azext_batchai.service.arm.ids import batchai_id, check_name, key_of
+from azext_batchai.service.arm.ids import batchai_id, key_of
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.context import Service
@@ -31,7 +31,6 @@ def _id(call: Call) -> str:
 async def create(service: Service, call: Call) -> Reply:
     """200 at once, with the original on a second PUT (wire.md 1.2)."""
     workspace = workspaces.find(service, call)
-    check_name("experiment", call.name)
     record = service.store.get(key_of(_id(call)))
     if not record:
         now = wire_now()

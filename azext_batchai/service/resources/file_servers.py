@@ -9,7 +9,7 @@ from typing import Any
 from azext_batchai.service.arm import operations, paging, replies
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import conflict, not_found
-from azext_batchai.service.arm.ids import batchai_id, check_name, key_of
+from azext_batchai.service.arm.ids import batchai_id, key_of
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.arm.schema import Array, Enum, Field, Integer, Object, String, clean
 from azext_batchai.service.clock import wire_now
@@ -58,7 +58,6 @@ def _id(call: Call) -> str:
 
 async def create(service: Service, call: Call) -> Reply:
     workspace = workspaces.find(service, call)
-    check_name("fileServer", call.name)
     cleaned = clean(_FILE_SERVER, call.properties())
     fingerprint = service.vault.fingerprint(call.properties())
     existing = service.store.get(key_of(_id(call)))

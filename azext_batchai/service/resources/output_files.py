@@ -100,13 +100,14 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _item(
     service: Service, signer: LinkSigner, volume: Volume, root: Path, entry: os.DirEntry[str], minutes: int
 ) -> dict[str, Any]:
+    name = os.fsencode(entry.name).decode("utf-8", "replace")  # a name on Linux need not be text
     if entry.is_dir():
-        return {"name": entry.name, "fileType": "directory"}
+        return {"name": name, "fileType": "directory"}
     status = entry.stat()
     inside = Path(entry.path).relative_to(root).as_posix()
     path = f"{volume.account.lower()}/{volume.service}/{volume.name}/{inside}"
     return {
-        "name": entry.name,
+        "name": name,
         "fileType": "file",
         "downloadUrl": signer.link(service.base_url, volume.service, path, minutes),
         "properties": {

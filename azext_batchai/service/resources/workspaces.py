@@ -7,7 +7,7 @@ from typing import Any
 from azext_batchai.service.arm import operations, paging, replies
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import bad_request, conflict, not_found
-from azext_batchai.service.arm.ids import batchai_id, check_name, key_of
+from azext_batchai.service.arm.ids import batchai_id, key_of
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.arm.schema import Field, Object, String, clean
 from azext_batchai.service.clock import wire_now
@@ -34,7 +34,6 @@ def location_of(service: Service, call: Call) -> str:
 
 async def create(service: Service, call: Call) -> Reply:
     """200 at once; a second PUT gives the first resource (wire.md 1.1)."""
-    check_name("workspace", call.name)
     cleaned = clean(_LOCATION, call.body, "workspace")
     location = cleaned.body["location"].replace(" ", "").lower()
     tags = _tags(call.body)
@@ -76,6 +75,8 @@ async def get(service: Service, call: Call) -> Reply:
 async def update(service: Service, call: Call) -> Reply:
     """PATCH changes the tags (swagger only: never recorded live)."""
     record = find(service, call)
+    if not isinstance(call.body, dict):
+        raise bad_request("The request body must be a JSON object such as {\"tags\": {}}.", "tags")
     tags = _tags(call.body)
     properties = record.body.pop("properties")
     record.body.pop("tags", None)

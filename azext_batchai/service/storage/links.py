@@ -30,7 +30,7 @@ class LinkSigner:
             "se": expiry,
             "sp": "rl",
         }
-        return f"{base_url}{PREFIX}/{quote(path)}?{urlencode(query)}"
+        return f"{base_url}{PREFIX}/{quote(path, errors='surrogateescape')}?{urlencode(query)}"
 
     def refusal(self, path: str, expiry: str, signature: str) -> str:
         """Why a link is refused, or '' where it is good."""
@@ -39,4 +39,4 @@ class LinkSigner:
         return "" if parse_wire_time(expiry) > utc_now() else f"This link expired at {expiry}."
 
     def _signature(self, path: str, expiry: str) -> str:
-        return hmac.new(self._key, f"{path}\n{expiry}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._key, f"{path}\n{expiry}".encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
