@@ -69,7 +69,9 @@ def test_the_command_has_default_signals_and_no_open_files(tmp_path: Path) -> No
     run(tmp_path, "ls /proc/self/fd | wc -l; grep -E 'Sig(Blk|Ign)' /proc/self/status; yes | head -n 1")
     lines = (tmp_path / "out").read_text().split()
     assert lines[0] == "4"  # stdin, stdout, stderr and the listing itself
-    assert lines[1:5] == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
+    assert lines[1:3] == ["SigBlk:", "0" * 16]
+    # Signals 32 and 33 are the C library's own: nobody can change them, and the tests' starter may have ignored them.
+    assert (lines[3], int(lines[4], 16) & ~(0b11 << 31)) == ("SigIgn:", 0)
     assert (tmp_path / "err").read_text() == ""
 
 

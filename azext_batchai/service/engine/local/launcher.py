@@ -316,7 +316,7 @@ def _become_command(request: Json, failure: int) -> None:
         step = request["cwd"]
         os.chdir(step)
         os.umask(0o022)
-        for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)
         step = request["argv"][0]
         os.execve(step, request["argv"], {**request["environment"], TASK_VARIABLE: request["cookie"]})
