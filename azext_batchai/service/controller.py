@@ -1,4 +1,4 @@
-"""One controller per cluster: brings nodes up and down to what is wanted and starts queued jobs on them.
+"""One controller per cluster: decides how many nodes there are and starts queued jobs on them.
 
 Everything happens on the event loop's thread: `wake` asks for a pass, a pass looks at the whole cluster and acts.
 """
@@ -9,47 +9,22 @@ import asyncio
 import logging
 import sqlite3
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from azext_batchai.service.arm.errors import ArmError, conflict
-from azext_batchai.service.clock import monotonic, utc_now, wire_now
+from azext_batchai.service.clock import monotonic, wire_now
 from azext_batchai.service.context import Service
-from azext_batchai.service.engine.base import JobOutcome, NodeSpec, TaskError
-from azext_batchai.service.resources import job_plans, job_states, node_specs, quotas
+from azext_batchai.service.engine.base import JobOutcome, TaskError
+from azext_batchai.service.node_pool import ALLOCATING, IDLE, LEAVING, PREPARING, RUNNING, UNUSABLE, Node, NodePool
+from azext_batchai.service.resources import job_plans, job_states
 from azext_batchai.service.scheduler import Queue, capacity_of, wanted_nodes
 from azext_batchai.service.store import Record
 
 log = logging.getLogger(__name__)
 
-ALLOCATING, PREPARING, IDLE, RUNNING, UNUSABLE, LEAVING = (
-    "allocating",
-    "preparing",
-    "idle",
-    "running",
-    "unusable",
-    "leaving",
-)
 _STORE_RETRY_SECONDS = 5.0
 # Who goes first when a cluster shrinks.
 _RETIREMENT_ORDER = (UNUSABLE, ALLOCATING, PREPARING, IDLE, RUNNING)
-
-
-@dataclass
-class Node:
-    """A node of the cluster; `record` is its durable part."""
-
-    record: Record
-    state: str
-    job: str | None = None
-    idle_since: float = 0.0
-    draining: bool = False  # to be taken away when its job has ended; decided anew in each pass
-    preempted: bool = False
-    bring_up: asyncio.Task[None] | None = None
-    leave: asyncio.Task[None] | None = None
-
-    @property
-    def node_id(self) -> str:
-        return self.record.name
 
 
 @dataclass
@@ -71,17 +46,13 @@ class _Run:
 class ClusterController:
     """Owns the nodes and the queue of one cluster."""
 
-    NO_NODES: ClassVar[dict[str, int]] = {
-        f"{state}NodeCount": 0 for state in (RUNNING, IDLE, UNUSABLE, PREPARING, LEAVING)
-    }
-
     def __init__(self, service: Service, record: Record) -> None:
         self._service = service
         self.key = record.key
         self.vm_size: str = record.properties["vmSize"]
         self.vm_priority: str = record.properties["vmPriority"]
+        self.nodes = NodePool(service, record, self._spawn, self.wake)
         self._scale: dict[str, Any] = record.properties["scaleSettings"]
-        self._nodes: dict[str, Node] = {}
         self._runs: dict[str, _Run] = {}
         self.queue = Queue()
         self._wake: asyncio.Handle | None = None
@@ -89,31 +60,7 @@ class ClusterController:
         self._closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    # What others see
-
-    def state_counts(self) -> dict[str, int]:
-        counts = dict(self.NO_NODES)
-        for node in self._nodes.values():
-            if node.state != ALLOCATING:
-                counts[f"{node.state}NodeCount"] += 1
-        return counts
-
-    def errors(self) -> list[dict[str, Any]]:
-        return [node.record.internal["error"] for node in self._nodes.values() if node.state == UNUSABLE]
-
-    def remote_login(self) -> list[dict[str, Any]]:
-        return [
-            {"nodeId": node.node_id, "ipAddress": "127.0.0.1", "port": node.record.internal["port"]}
-            for node in self._nodes.values()
-            if node.state != ALLOCATING
-        ]
-
-    def node_count(self) -> int:
-        return len(self._nodes)
-
-    def has_node(self, node_id: str) -> bool:
-        return node_id in self._nodes
-
+    @property
     def running_jobs(self) -> int:
         return len(self._runs)
 
@@ -121,7 +68,7 @@ class ClusterController:
 
     def begin(self) -> None:
         """Start a new cluster with its initial nodes."""
-        self._provision(self._scale.get("autoScale", {}).get("initialNodeCount", 0))
+        self.nodes.provision(self._scale.get("autoScale", {}).get("initialNodeCount", 0))
         self.wake()
 
     def rescale(self, scale_settings: dict[str, Any]) -> None:
@@ -137,7 +84,7 @@ class ClusterController:
 
         Raises ArmError where there is no such node or it is a dedicated one.
         """
-        node = self._nodes.get(node_id)
+        node = self.nodes.get(node_id)
         if not node or node.state == LEAVING:
             raise ArmError(404, "NodeNotFound", f"The cluster has no node {node_id}.")
         if self.vm_priority != "lowpriority":
@@ -147,7 +94,7 @@ class ClusterController:
         if node.job:
             job_states.intend(self._service, node.job, job_states.REQUEUE)
             await self.stop(node.job)
-        await asyncio.shield(self._retire(node))
+        await asyncio.shield(self.nodes.retire(node))
 
     def is_running(self, job_key: str) -> bool:
         return job_key in self._runs
@@ -169,7 +116,7 @@ class ClusterController:
         for job_key in list(self._runs):
             job_states.intend(self._service, job_key, job_states.TERMINATE)
         await asyncio.gather(*(self.stop(job_key) for job_key in list(self._runs)))
-        await asyncio.gather(*(self._retire(node) for node in list(self._nodes.values())))
+        await asyncio.gather(*(self.nodes.retire(node) for node in self.nodes))
 
     def close(self) -> None:
         """The service stops: forget everything, end nothing."""
@@ -180,20 +127,13 @@ class ClusterController:
 
     def resume(self, unfinished: list[Record]) -> None:
         """Take up nodes and the cluster's unfinished jobs as an earlier service left them."""
-        for record in self._service.store.children(self.key, "node"):
-            node = Node(record, record.internal["state"], idle_since=monotonic())
-            if node.state == RUNNING:
-                node.state = IDLE
-            self._nodes[node.node_id] = node
-            if node.state == LEAVING:
-                self._retire(node)
-            else:
-                node.bring_up = self._spawn(self._bring_up(node, resume=True))
+        self.nodes.resume()
         for job in unfinished:
             if job.properties["executionState"] == "queued":
                 self.enqueue(job)
             else:
-                nodes = [self._nodes[name] for name in job.internal["nodes"] if name in self._nodes]
+                found = (self.nodes.get(name) for name in job.internal["nodes"])
+                nodes = [node for node in found if node]
                 self._launch(job, nodes, resume=True)
         self.wake()
 
@@ -223,15 +163,12 @@ class ClusterController:
         )
         asyncio.get_running_loop().call_later(_STORE_RETRY_SECONDS, self.wake)
 
-    def _active(self) -> list[Node]:
-        return [node for node in self._nodes.values() if node.state != LEAVING]
-
     def _wanted(self) -> int:
-        busy = sum(node.state == RUNNING for node in self._nodes.values())
+        busy = sum(node.state == RUNNING for node in self.nodes)
         return wanted_nodes(self._scale, busy + self.queue.demand(capacity_of(self._scale)))
 
     def _shrink(self) -> None:
-        active = self._active()
+        active = self.nodes.active()
         for node in active:
             node.draining = False
         if "manual" in self._scale:
@@ -258,13 +195,13 @@ class ClusterController:
         for node in spare[: max(surplus, 0)]:
             wait = node.idle_since + patience - now
             if wait <= 0 or len(active) > maximum:
-                self._retire(node)
+                self.nodes.retire(node)
             elif not self._idle_timer:
                 self._idle_timer = asyncio.get_running_loop().call_later(wait, self.wake)
 
     def _give_up(self, node: Node, option: str) -> None:
         if node.job is None:
-            self._retire(node)
+            self.nodes.retire(node)
         elif option == "waitforjobcompletion":
             node.draining = True
         else:
@@ -277,18 +214,18 @@ class ClusterController:
                 self._spawn(self.stop(node.job))
 
     def _grow(self) -> None:
-        active = self._active()
+        active = self.nodes.active()
         usable = sum(node.state != UNUSABLE for node in active)
         if "manual" in self._scale:
             missing = self._wanted() - len(active)
         else:
             missing = min(self._wanted() - usable, capacity_of(self._scale) - len(active))
-        self._provision(missing)
+        self.nodes.provision(missing)
 
     def _start_jobs(self) -> None:
         if not self.queue:
             return
-        idle = [node for node in self._nodes.values() if node.state == IDLE and not node.draining and not node.preempted]
+        idle = [node for node in self.nodes if node.state == IDLE and not node.draining and not node.preempted]
         for queued in self.queue.startable(len(idle), capacity_of(self._scale)):
             nodes, idle = idle[: queued.node_count], idle[queued.node_count :]
             job = job_states.mark_running(self._service, queued.key, [node.node_id for node in nodes])
@@ -297,7 +234,7 @@ class ClusterController:
 
     def _settle(self) -> None:
         """Say `steady` once the wanted nodes are allocated, `resizing` before (wire.md 3.1)."""
-        moving = any(node.state in (ALLOCATING, LEAVING) or node.draining for node in self._nodes.values())
+        moving = any(node.state in (ALLOCATING, LEAVING) or node.draining for node in self.nodes)
         state = "resizing" if moving else "steady"
         record = self._service.store.get(self.key)
         if record and record.properties["allocationState"] != state:
@@ -305,91 +242,6 @@ class ClusterController:
             record.properties["allocationStateTransitionTime"] = wire_now()
             with self._service.store.transaction():
                 self._service.store.update(record, touch=False)
-
-    # Nodes
-
-    def _provision(self, count: int) -> None:
-        count = min(count, quotas.room_for_nodes(self._service, self.vm_size, self.vm_priority))
-        if count <= 0:
-            return
-        store = self._service.store
-        with store.transaction():
-            cluster = store.get(self.key)
-            assert cluster
-            suffix = "-p" if self.vm_priority == "lowpriority" else ""
-            stamp = utc_now().strftime("%Y%m%dt%H%M%Sz")
-            for _ in range(count):
-                name = f"tvm-{cluster.internal['nodeNumber']}_{cluster.internal['nextNode']}-{stamp}{suffix}"
-                cluster.internal["nextNode"] += 1
-                record = Record(f"{self.key}/nodes/{name}", "node", self.key, {"name": name})
-                record.internal = {"state": ALLOCATING, "port": 0, "address": ""}
-                store.add(record)
-                record.internal["address"] = node_specs.address(record.seq)
-                store.update(record, touch=False)
-                self._nodes[name] = Node(record, ALLOCATING)
-            store.update(cluster, touch=False)
-        for node in self._nodes.values():
-            if node.state == ALLOCATING and not node.bring_up:
-                node.bring_up = self._spawn(self._bring_up(node, resume=False))
-
-    def _enter(self, node: Node, state: str, **internal: Any) -> None:
-        """The one place where a node's state changes."""
-        node.state = state
-        node.record.internal.update(internal, state=state)
-        with self._service.store.transaction():
-            self._service.store.update(node.record, touch=False)
-
-    async def _bring_up(self, node: Node, resume: bool) -> None:
-        was = node.state
-        try:
-            spec: NodeSpec = node_specs.of(self._service, self.key, node.record)
-            allocation = await self._service.engine.allocate(spec)
-            if node.state == LEAVING:
-                return
-            self._enter(
-                node, PREPARING if was == ALLOCATING else node.state, port=allocation.port, gpus=allocation.gpus
-            )
-            self.wake()
-            if was in (ALLOCATING, PREPARING):
-                await self._service.engine.prepare(node_specs.mounted(self._service, self.key, spec), resume)
-        except TaskError as exc:
-            self._became_unusable(node, exc)
-        except OSError as exc:
-            reason = exc.strerror or str(exc)
-            self._became_unusable(
-                node, TaskError("NodeAllocationFailed", "The node could not be set up", {"Info": reason})
-            )
-        else:
-            if node.state == PREPARING:
-                node.idle_since = monotonic()
-                self._enter(node, IDLE)
-        self.wake()
-
-    def _became_unusable(self, node: Node, error: TaskError) -> None:
-        if node.state == LEAVING:
-            return
-        log.warning("node %s is unusable: %s %s %s", node.node_id, error.code, error.message, error.details)
-        error.details.setdefault("NodeId", node.node_id)
-        node.idle_since = monotonic()
-        self._enter(node, UNUSABLE, error=error.body())
-
-    def _retire(self, node: Node) -> asyncio.Task[None]:
-        """Begin to take a node away; it is leaving from this moment on."""
-        if not node.leave:
-            self._enter(node, LEAVING)
-            node.leave = self._spawn(self._leave(node))
-        return node.leave
-
-    async def _leave(self, node: Node) -> None:
-        engine = self._service.engine
-        await engine.interrupt(node.node_id)
-        if node.bring_up:
-            await asyncio.wait([node.bring_up])
-        await engine.release(node.node_id)
-        self._nodes.pop(node.node_id, None)
-        with self._service.store.transaction():
-            self._service.store.remove(node.record.key)
-        self.wake()
 
     # Jobs
 

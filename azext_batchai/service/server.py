@@ -153,7 +153,7 @@ class _Run:
     async def _preempt(self, node_id: str) -> Reply:
         """Take the low-priority node away; answered when it is gone."""
         for controller in self._service.controllers.values():
-            if controller.has_node(node_id):
+            if controller.nodes.get(node_id):
                 await controller.preempt(node_id)
                 return Reply(200, {"nodeId": node_id})
         raise ArmError(404, "NodeNotFound", f"There is no node {node_id}.")
@@ -173,8 +173,8 @@ class _Run:
             "home": str(self._settings.home),
             "storage": str(self._service.storage.root),
             "clusters": len(self._service.controllers),
-            "nodes": sum(controller.node_count() for controller in controllers),
-            "jobsRunning": sum(controller.running_jobs() for controller in controllers),
+            "nodes": sum(len(controller.nodes) for controller in controllers),
+            "jobsRunning": sum(controller.running_jobs for controller in controllers),
             "jobsQueued": sum(len(controller.queue) for controller in controllers),
         }
 

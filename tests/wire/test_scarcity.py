@@ -149,3 +149,26 @@ def test_a_job_loses_low_priority_nodes_after_a_day(home: Path, monkeypatch: pyt
     api.create_job("job", line, nodeCount=2)
     assert api.wait_for_job("job")["executionState"] == "succeeded"
     assert (home / "storage" / api.account / "files" / "share" / "runs").read_text() == "run\nrun\n"
+
+
+@pytest.mark.invented
+def test_nothing_that_was_started_on_a_node_outlives_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even a process that left the job's process tree and an SSH session's process group alike."""
+    import subprocess
+
+    from harness.processes import alive
+
+    api = start(home, monkeypatch)
+    api.create_cluster()
+    api.wait_for_cluster(idle=1)
+    [node] = api.call("POST", f"{api.workspace}/clusters/cluster/listRemoteLoginInformation")[2]["value"]
+    environment = {**os.environ, "AZ_BATCHAI_NODE_ID": node["nodeId"]}
+    stranger = subprocess.Popen(["sleep", "1000"], env=environment, start_new_session=True)
+    try:
+        manual = {"scaleSettings": {"manual": {"targetNodeCount": 0}}}
+        api.call("PATCH", f"{api.workspace}/clusters/cluster", {"properties": manual})
+        api.wait_for_cluster()
+        assert not alive(stranger.pid)
+    finally:
+        stranger.kill()
+        stranger.wait()

@@ -15,6 +15,7 @@ from azext_batchai.service.arm.schema import Array, Cleaned, Enum, Field, Intege
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.context import Service
 from azext_batchai.service.controller import ClusterController
+from azext_batchai.service.node_pool import NodePool
 from azext_batchai.service.resources import accounts, cascade, quotas, volumes, workspaces
 from azext_batchai.service.store import Record
 
@@ -138,14 +139,14 @@ def project(service: Service, record: Record) -> dict[str, Any]:
     """The body as the wire shows it: the stored one with what the nodes are doing now."""
     controller = service.controllers.get(record.key)
     stored = dict(record.properties)
-    counts = controller.state_counts() if controller else ClusterController.NO_NODES
+    counts = controller.nodes.state_counts() if controller else NodePool.NONE
     properties: dict[str, Any] = {}
     for name, value in stored.items():
         properties[name] = value
         if name == "vmSize":
             properties["currentNodeCount"] = sum(counts.values())
             properties["nodeStateCounts"] = counts
-    errors = controller.errors() if controller else []
+    errors = controller.nodes.errors() if controller else []
     if errors:
         properties["errors"] = errors
     return {**record.body, "properties": properties}
@@ -258,7 +259,7 @@ async def list_by_workspace(service: Service, call: Call) -> Reply:
 async def list_remote_login(service: Service, call: Call) -> Reply:
     """Node ids with the address and port of their SSH endpoints (wire.md 1.3)."""
     record = find(service, call)
-    return paging.item_page(call, service.controllers[record.key].remote_login())
+    return paging.item_page(call, service.controllers[record.key].nodes.remote_login())
 
 
 async def delete(service: Service, call: Call) -> Reply:

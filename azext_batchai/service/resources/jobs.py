@@ -130,7 +130,7 @@ async def list_remote_login(service: Service, call: Call) -> Reply:
     """The nodes that the job runs on (swagger only: never recorded live)."""
     record = find(service, call)
     controller = service.controllers.get(record.internal["cluster"])
-    logins = controller.remote_login() if controller else []
+    logins = controller.nodes.remote_login() if controller else []
     nodes = record.internal["nodes"] if record.properties["executionState"] in ("running", "terminating") else []
     return paging.item_page(call, [login for login in logins if login["nodeId"] in nodes])
 

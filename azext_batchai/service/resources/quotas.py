@@ -49,7 +49,7 @@ def room_for_nodes(service: Service, vm_size: str, vm_priority: str) -> int:
     used = 0
     for controller in service.controllers.values():
         if controller.vm_priority == vm_priority:
-            used += controller.node_count() * vm_sizes.vcpus_of(controller.vm_size)
+            used += len(controller.nodes) * vm_sizes.vcpus_of(controller.vm_size)
     return max(service.settings.vcpu_quota - used, 0) // vm_sizes.vcpus_of(vm_size)
 
 

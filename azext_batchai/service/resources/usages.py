@@ -22,7 +22,7 @@ async def list_by_location(service: Service, call: Call) -> Reply:
         controller = service.controllers.get(cluster.key)
         size = vm_sizes.look_up(cluster.properties["vmSize"])
         if controller:
-            vcpus = vm_sizes.vcpus_of(cluster.properties["vmSize"]) * controller.node_count()
+            vcpus = vm_sizes.vcpus_of(cluster.properties["vmSize"]) * len(controller.nodes)
             used[cluster.properties["vmPriority"], size.family if size else "?"] += vcpus
             used[cluster.properties["vmPriority"], ""] += vcpus
     value = [_usage("Clusters", "Clusters", clusters, service.settings.cluster_quota)]

@@ -14,7 +14,7 @@ from azext_batchai.service.engine.base import Login, NodeSpec, TaskError, Volume
 from azext_batchai.service.engine.local import mpi
 from azext_batchai.service.engine.local.environment import expand, node_environment, shell
 from azext_batchai.service.engine.local.ssh_server import SshEndpoint, SshEndpointSpec
-from azext_batchai.service.engine.local.tasks import Command, Launcher, Task
+from azext_batchai.service.engine.local.tasks import Command, Launcher, Task, kill_marked
 from azext_batchai.service.secrets_vault import check_password
 
 _LAST_BYTES = 2000
@@ -104,7 +104,9 @@ class LocalNode:
             self._endpoint = None
 
     async def remove(self) -> None:
+        """Take the node away with everything that was started on it, also what left its session."""
         await self.close()
+        await asyncio.to_thread(kill_marked, "AZ_BATCHAI_NODE_ID", self.spec.node_id)
         await asyncio.to_thread(remove_tree, self.root)
 
 

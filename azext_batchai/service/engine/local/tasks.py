@@ -216,7 +216,7 @@ class Task:
     def _result(self, cookie: str) -> TaskEnd:
         end = self._read("exit.json")
         if end is None:
-            _kill_orphans(cookie)
+            kill_marked(TASK_VARIABLE, cookie)
             raise TaskError(
                 "NodeLost", "The node was lost while the task ran", {"Info": "its supervisor ended without a result"}
             )
@@ -258,9 +258,9 @@ def _identity(pid: int) -> tuple[str, str]:
     return ("", "") if fields[0] == "Z" else (fields[19], name)
 
 
-def _kill_orphans(cookie: str) -> None:
-    """Kill what a lost runner left behind: processes that carry its task's cookie in their environment."""
-    mark = f"{TASK_VARIABLE}={cookie}".encode()
+def kill_marked(variable: str, value: str) -> None:
+    """Kill every process that has this variable in its environment: what nobody supervises any more."""
+    mark = f"{variable}={value}".encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
