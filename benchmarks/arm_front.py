@@ -96,10 +96,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         response = self._connection.getresponse()
         data = response.read()
         self.send_response(response.status)
+        inner = f"http://{self.upstream}/subscriptions/"  # operations and next pages; signed links need no front
         for name, value in response.getheaders():
             if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
-                self.send_header(name, value)
-        self._send(data)
+                self.send_header(name, value.replace(inner, f"{self.url}/subscriptions/"))
+        self._send(data.replace(inner.encode(), f"{self.url}/subscriptions/".encode()))
 
     def _json(self, value: object) -> None:
         self.send_response(200)
