@@ -8,6 +8,7 @@ ARGS       ?=
 
 VENV    := .venv
 BIN     := $(VENV)/bin
+AZDEV   := .venv-azdev
 DEMO    := build/demo
 VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' azext_batchai/_version.py)
 WHEEL   := dist/batchai-$(VERSION)-py3-none-any.whl
@@ -18,7 +19,7 @@ AZ_ENV := env $(foreach name,$(filter AZURE_% AZ_BATCHAI_%,$(.VARIABLES)),-u $(n
           PATH="$(CURDIR)/$(BIN):$$PATH" AZURE_CORE_COLLECT_TELEMETRY=no
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test conformance bench wheel lint clean
+.PHONY: demo test conformance bench wheel lint azdev clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO)/.installed $(VENV)/.demo
@@ -37,10 +38,13 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+azdev: $(AZDEV)/.installed
+	$(AZDEV)/bin/python .ci/run_azdev.py
+
 wheel: $(WHEEL)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(AZDEV) build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(WHEEL): $(VENV)/.azure-cli $(SOURCES)
@@ -60,6 +64,13 @@ $(VENV)/.azure-cli:
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing azure-cli $(AZ_VERSION) into $(VENV) (once, about a minute)"
 	$(PIP) install azure-cli==$(AZ_VERSION)
+	@touch $@
+
+# An environment of its own: azdev pins pylint and more, and reads the extension with the core of azure-cli alone.
+$(AZDEV)/.installed: requirements.txt
+	$(PYTHON) -m venv $(AZDEV)
+	$(AZDEV)/bin/python -m pip --disable-pip-version-check -qq install azure-cli-core==$(AZ_VERSION) azdev==0.2.13 \
+	    azure-common -r requirements.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.azure-cli requirements.txt tests/requirements.txt

@@ -8,7 +8,6 @@ from typing import Any
 from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.policies import HTTPPolicy
-
 from knack.log import get_logger
 
 from azext_batchai import _service
@@ -19,7 +18,7 @@ logger = get_logger(__name__)
 _SHUTDOWN_SECONDS = 3
 
 
-class FollowService(HTTPPolicy):  # type: ignore[type-arg]
+class FollowService(HTTPPolicy):  # type: ignore[type-arg]  # pylint: disable=too-few-public-methods
     """Send a request again, once, to the service started anew when there was none at the address known."""
 
     def __init__(self, cli_ctx: Any, service: _service.Service) -> None:
@@ -69,4 +68,4 @@ class FollowService(HTTPPolicy):  # type: ignore[type-arg]
     def _readdress(self, http_request: Any) -> None:
         for old in self._left:
             if http_request.url.startswith(old + "/"):
-                http_request.url = self._service.endpoint + http_request.url[len(old) :]
+                http_request.url = self._service.endpoint + http_request.url.removeprefix(old)

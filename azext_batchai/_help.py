@@ -65,7 +65,7 @@ type: command
 short-summary: Create a cluster.
 long-summary: |
     The command returns when the cluster exists; its nodes are allocated after that. `az batchai cluster show -o table` shows how far they are.
-    Without --storage-account-name, the account of AZURE_BATCHAI_STORAGE_ACCOUNT and AZURE_BATCHAI_STORAGE_KEY is mounted, or that of storage_account and storage_key in the batchai section of the az configuration. A configuration file may hold <AZURE_BATCHAI_STORAGE_ACCOUNT> and <AZURE_BATCHAI_STORAGE_KEY> in place of them.
+    Without --storage-account-name, the account of AZURE_BATCHAI_STORAGE_ACCOUNT and AZURE_BATCHAI_STORAGE_KEY is mounted, or that of storage_account and storage_key in the batchai section of the az configuration. A configuration file may hold `<AZURE_BATCHAI_STORAGE_ACCOUNT>` and `<AZURE_BATCHAI_STORAGE_KEY>` in place of them.
 examples:
   - name: Create a cluster of one GPU node, with SSH keys made for you.
     text: az batchai cluster create -g MyResourceGroup -w MyWorkspace -n MyCluster --vm-size Standard_NC6 --target 1 --generate-ssh-keys

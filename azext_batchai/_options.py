@@ -13,9 +13,9 @@ from azext_batchai._validators import valid_mount_path, valid_name, valid_name_o
 
 
 @contextlib.contextmanager
-def command(self: Any, name: str) -> Iterator[Any]:
+def command(self: Any, verb: str) -> Iterator[Any]:
     """The scope of one command that works in a resource group."""
-    with self.argument_context(f"batchai {name}") as c:
+    with self.argument_context(f"batchai {verb}") as c:
         c.argument("resource_group_name", validator=_validators.valid_resource_group)
         yield c
 

@@ -75,7 +75,8 @@ def modernize(args: list[str]) -> None:
     if command in _COMMANDS:
         command, spellings = _COMMANDS[command]
         _rename_options(args, command, spellings)
-        args[1 : len(words)] = command
+        count = len(words)
+        args[:] = [words[0], *command, *args[count:]]
     if command in _OPTIONS:
         _rename_options(args, command, _OPTIONS[command])
     if command == ("job", "create"):

@@ -256,7 +256,7 @@ def _host_key_guard(node: Node) -> Any:
                 return False
             return True
 
-        async def password_auth_requested(self) -> str | None:
+        async def password_auth_requested(self) -> str | None:  # pylint: disable=invalid-overridden-method
             if self.asked:
                 return None
             self.asked = True

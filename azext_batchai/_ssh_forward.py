@@ -64,7 +64,7 @@ async def serving(connection: Any, forwards: Iterable[Forward]) -> AsyncIterator
         yield
 
 
-class _Tunnel:
+class _Tunnel:  # pylint: disable=too-few-public-methods
     """One forward and its open connections."""
 
     def __init__(self, connection: Any, forward: Forward) -> None:

@@ -86,7 +86,7 @@ def _wait_for_file(client: Any, file: JobFile, interval: float, spinner: Spinner
         time.sleep(interval)
 
 
-class _Reader:
+class _Reader:  # pylint: disable=too-few-public-methods
     """Reads on where it stopped the last time, holding no more than one chunk."""
 
     def __init__(self, file: JobFile) -> None:

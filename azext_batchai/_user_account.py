@@ -93,7 +93,7 @@ def _is_public_key(text: str) -> bool:
         (length,) = struct.unpack_from(">I", blob)
     except (binascii.Error, struct.error, ValueError):
         return False
-    return blob[4 : 4 + length] == parts[0].encode()
+    return blob[4:].startswith(parts[0].encode()) and length == len(parts[0])
 
 
 def _is_file(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from azure.cli.core.commands import CliCommandType
@@ -16,6 +17,11 @@ def load_command_table(self: Any, _: Any) -> None:
         functions = CliCommandType(operations_tmpl=f"azext_batchai.custom.{module}#{{}}", client_factory=client_factory)
         return self.command_group(name, custom_command_type=functions, exception_handler=explain)
 
+    _load_batchai(group)
+    _load_local(group)
+
+
+def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     long_running = {"supports_no_wait": True}
     destructive = {"supports_no_wait": True, "confirmation": True}
 
@@ -71,6 +77,8 @@ def load_command_table(self: Any, _: Any) -> None:
     with group("batchai", "usage", clients.usages) as g:
         g.custom_command("list-usages", "list_usages", table_transformer=table.usages)
 
+
+def _load_local(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai local", "local", None) as g:
         g.custom_command("up", "start_service", table_transformer=table.service)
         g.custom_command("status", "show_status", table_transformer=table.service)

@@ -1,5 +1,7 @@
 """az batchai cluster file ...: what the setup task of a cluster wrote, read from its storage account."""
 
+# The parameters of a command are its flags. pylint: disable=too-many-positional-arguments
+
 from __future__ import annotations
 
 import posixpath

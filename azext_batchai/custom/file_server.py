@@ -3,6 +3,8 @@
 The SDK can create and list file servers only; the other requests go through its pipeline as they are.
 """
 
+# The parameters of a command are its flags. pylint: disable=too-many-positional-arguments
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,7 @@
 """az batchai job ..."""
 
+# The parameters of a command are its flags. pylint: disable=too-many-positional-arguments
+
 from __future__ import annotations
 
 import sys
@@ -136,7 +138,7 @@ def delete_job(
     finish_removal(cmd.cli_ctx, poller, f"Deleting job {job_name}")
 
 
-class _Pace:
+class _Pace:  # pylint: disable=too-few-public-methods
     """How long to pause between looks at a job: longer each time, up to `interval`, and never past the time-out."""
 
     def __init__(self, interval: int, timeout: int | None) -> None:

@@ -1,5 +1,7 @@
 """`az batchai cluster node` and `az batchai job node`: nodes, and work on one of them over SSH."""
 
+# The parameters of a command are its flags. pylint: disable=too-many-positional-arguments
+
 from __future__ import annotations
 
 import hashlib
@@ -15,7 +17,9 @@ from azext_batchai import _password, _ssh, _ssh_forward
 from azext_batchai._existing import locate
 
 
-def list_nodes(cmd: Any, client: Any, resource_group_name: str, workspace_name: str, cluster_name: str) -> list[Any]:
+def list_nodes(  # pylint: disable=unused-argument
+    cmd: Any, client: Any, resource_group_name: str, workspace_name: str, cluster_name: str
+) -> list[Any]:
     return list(client.list_remote_login_information(resource_group_name, workspace_name, cluster_name))
 
 

@@ -16,6 +16,18 @@ OF_JOB = (GROUP, WORKSPACE, "e", "j")
 OF_CLUSTER = (GROUP, WORKSPACE, "c")
 
 
+def load(name: str) -> Any:
+    """A module of it, with our help still the one that az shows: it brings its own when it is imported."""
+    from knack.help_files import helps
+
+    before = dict(helps)
+    module = pytest.importorskip(
+        f"azure.cli.command_modules.batchai.{name}", reason="this azure-cli ships no batchai module any more"
+    )
+    helps.update(before)
+    return module
+
+
 class Builtin:
     """`code` is its module `custom`, `client` the SDK client; `cmd` the first argument of its commands."""
 
@@ -24,9 +36,7 @@ class Builtin:
         from azure.core.pipeline.policies import AzureKeyCredentialPolicy
         from azure.mgmt.batchai import BatchAI
 
-        self.code: Any = pytest.importorskip(
-            "azure.cli.command_modules.batchai.custom", reason="this azure-cli ships no batchai module any more"
-        )
+        self.code = load("custom")
         self.cmd = SimpleNamespace(cli_ctx=None)
         credential = AzureKeyCredential(server.token)
         self.client = BatchAI(

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shlex
 import signal
 import socket
@@ -14,10 +15,10 @@ import pytest
 import yaml
 from knack.help_files import helps
 
-from azext_batchai import _help  # noqa: F401  (fills `helps`)
 from harness import az
 from harness.cluster import ok
 from harness.processes import wait_until
+from harness.sandbox import CHECKOUT
 from harness.service import Service
 
 pytestmark = pytest.mark.documented
@@ -61,12 +62,24 @@ ENDLESS = {"-L": "Forwarding", "--follow": "INFO"}
 NODE_ID = r"tvm-\d+_\d+-\w+-?p?"
 
 
+def our_help() -> dict[str, str]:
+    """Read without importing it: azure-cli's own module has entries of the same names, and the last import wins."""
+    before = dict(helps)
+    helps.clear()
+    runpy.run_path(str(CHECKOUT / "azext_batchai" / "_help.py"))
+    ours = dict(helps)
+    helps.clear()
+    helps.update(before)
+    return ours
+
+
 def examples(of_local: bool) -> list[Any]:
+    ours = our_help()
     return [
         pytest.param(name, example["text"], id=f"{name.removeprefix('batchai ')} {index + 1}")
-        for name in sorted(helps)
-        if name.startswith("batchai") and name.startswith("batchai local") == of_local
-        for index, example in enumerate(yaml.safe_load(helps[name]).get("examples", []))
+        for name in sorted(ours)
+        if name.startswith("batchai local") == of_local
+        for index, example in enumerate(yaml.safe_load(ours[name]).get("examples", []))
     ]
 
 

@@ -1,8 +1,10 @@
 """Clusters and file servers: what the module of azure-cli does wrong, proved on it, beside what happens here."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from extension.builtin import GROUP, OF_CLUSTER, WORKSPACE
+from extension.builtin import GROUP, OF_CLUSTER, WORKSPACE, load
 from extension.jobs import CLUSTER
 from extension.scripted import SUBSCRIPTION, Answer
 
@@ -28,6 +30,17 @@ def put(server) -> dict:
     return body
 
 
+@pytest.fixture
+def builtin_loader():
+    """What gives azure-cli the commands of its own module."""
+    from azure.cli.core.mock import DummyCli
+
+    load("commands")
+    from azure.cli.command_modules.batchai import BatchAiCommandsLoader
+
+    return BatchAiCommandsLoader(DummyCli())
+
+
 class TestNoNodesAtFirst:
     @pytest.mark.parametrize("scale", [{"target": 0}, {"min_nodes": 0, "max_nodes": 0}])
     def test_old(self, builtin, put, scale):
@@ -41,17 +54,13 @@ class TestNoNodesAtFirst:
 
 
 class TestCountsAreNumbers:
-    def test_old(self):
-        pytest.importorskip("azure.cli.command_modules.batchai")
-        from azure.cli.command_modules.batchai import BatchAiCommandsLoader
-        from azure.cli.core.mock import DummyCli
-
-        cli = DummyCli()
-        loader = BatchAiCommandsLoader(cli)
-        loader.load_command_table([])
-        cli.invocation = type("Invocation", (), {"data": {"command_string": "batchai cluster resize"}})()
-        loader.load_arguments("batchai cluster resize")
-        settings = loader.argument_registry.get_cli_argument("batchai cluster resize", "target").settings
+    def test_old(self, builtin_loader):
+        builtin_loader.load_command_table([])
+        builtin_loader.cli_ctx.invocation = type(
+            "Invocation", (), {"data": {"command_string": "batchai cluster resize"}}
+        )()
+        builtin_loader.load_arguments("batchai cluster resize")
+        settings = builtin_loader.argument_registry.get_cli_argument("batchai cluster resize", "target").settings
         assert "type" not in settings, "2 is less than 10, and '2' is not"
 
     @pytest.mark.parametrize("scale", [("--min", "2", "--max", "10"), ("--min", "9", "--max", "10", "-t", "10")])
@@ -102,15 +111,10 @@ class TestFileServerMount:
 
 
 class TestFileServerCommands:
-    def test_old(self):
-        pytest.importorskip("azure.cli.command_modules.batchai")
-        from azure.cli.command_modules.batchai import BatchAiCommandsLoader
-        from azure.cli.core.mock import DummyCli
-
-        assert not {
-            "batchai file-server show",
-            "batchai file-server delete",
-        }.intersection(BatchAiCommandsLoader(DummyCli()).load_command_table([]))
+    def test_old(self, builtin_loader):
+        commands = builtin_loader.load_command_table([])
+        assert "batchai file-server create" in commands
+        assert not {"batchai file-server show", "batchai file-server delete"}.intersection(commands)
 
     def test_now(self, az, server):
         server.expect("GET", FILE_SERVER, Answer(200, {"id": FILE_SERVER, "name": "f"}))
@@ -124,8 +128,6 @@ class TestAutoStorage:
 
     def test_old(self, builtin):
         """It calls an operation that its storage SDK has no more."""
-        from types import SimpleNamespace
-
         from azure.mgmt.storage.operations import StorageAccountsOperations
 
         class Accounts:

@@ -208,7 +208,8 @@ class TestPassword:
         *("--disk-count", "1", "--disk-size", "1", "--storage-sku", "Standard_LRS"),
     )
 
-    def test_old(self, builtin, server, monkeypatch):
+    def test_old(self, builtin, server, monkeypatch, tmp_path):
+        monkeypatch.setenv("HOME", str(tmp_path))  # where no SSH key is
         monkeypatch.setenv("AZURE_BATCHAI_PASSWORD", "secret")
         server.on("GET", CLUSTER, NO_CLUSTER)
         options = {"vm_size": "s", "target": 1, "user_name": "me"}
