@@ -170,8 +170,9 @@ def test_a_full_disk_refuses_new_work_and_keeps_what_runs(tmp_path: Path) -> Non
         assert service.start()["status"] == "ready"
         api = Api(service, "lab")
         api.create_cluster()
-        api.create_job("job", "while [ ! -e $AZ_BATCHAI_MOUNT_ROOT/afs/go ]; do sleep 0.02; done; exit 3")
-        api.wait_for_job("job", "running")
+        line = "cd $AZ_BATCHAI_MOUNT_ROOT/afs; touch begun; while [ ! -e go ]; do sleep 0.02; done; exit 3"
+        api.create_job("job", line)
+        wait_until((share(api) / "begun").exists, "the job has begun")
         filler = disk / "filler"
         with filler.open("wb", buffering=0) as file:
             try:

@@ -30,13 +30,17 @@ class TaskError(Exception):
 
 @dataclass(frozen=True)
 class Volume:
-    """A folder to be seen at `relative_path` below a mount root. `service` is files, blobs or nfs."""
+    """A folder to be seen at `relative_path` below a mount root. `service` is files, blobs, nfs or unmanaged.
+
+    An unmanaged one has a command that mounts it, to which the place is appended, instead of a folder.
+    """
 
     relative_path: str
     source: Path
     service: str
     account: str
     name: str
+    mount_command: str = ""
 
 
 @dataclass(frozen=True)

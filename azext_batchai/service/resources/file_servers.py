@@ -89,7 +89,7 @@ async def create(service: Service, call: Call) -> Reply:
     record.internal = {
         "fingerprint": fingerprint,
         "login": accounts.take_login(cleaned, path, settings),
-        "folder": str(service.settings.home / "fileservers" / str(unique) / "data"),
+        "folder": str(service.storage.file_servers / str(unique) / "data"),
         "port": 0,
     }
     await _open(service, record)

@@ -14,7 +14,7 @@ from azext_batchai.service.clock import wire_from_epoch
 from azext_batchai.service.context import Service
 from azext_batchai.service.engine.base import TaskError, Volume
 from azext_batchai.service.resources import jobs, volumes
-from azext_batchai.service.storage.layout import BLOBS, FILES
+from azext_batchai.service.storage.layout import BLOBS, FILES, NFS
 from azext_batchai.service.storage.links import LinkSigner
 from azext_batchai.service.store import Record
 
@@ -84,7 +84,7 @@ def _inside(service: Service, mounts: dict[str, Any], path: str) -> tuple[Volume
     parts = Path(os.path.normpath(path)).parts
     for volume in found:
         mount = Path(os.path.normpath(volume.relative_path)).parts
-        if parts[: len(mount)] == mount and volume.service in (FILES, BLOBS) and ".." not in parts:
+        if parts[: len(mount)] == mount and volume.service in (FILES, BLOBS, NFS) and ".." not in parts:
             return volume, Path(*parts[len(mount) :])
     return None
 

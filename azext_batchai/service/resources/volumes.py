@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from azext_batchai.service.arm.errors import ArmError, bad_request, not_supported
+from azext_batchai.service.arm.errors import ArmError, bad_request
 from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.arm.schema import Array, Field, Object, String
 from azext_batchai.service.context import Service
 from azext_batchai.service.engine.base import TaskError, Volume
-from azext_batchai.service.storage.layout import BLOBS, FILES, parse_file_share_url
+from azext_batchai.service.storage.layout import BLOBS, FILES, NFS, parse_file_share_url
 
 RESOURCE_ID = Object({"id": Field(String(minimum=1), required=True)})
 KEY_VAULT_SECRET = Object(
@@ -92,9 +92,7 @@ MOUNT_VOLUMES = Object(
 
 
 def check(volumes: dict[str, Any], path: str) -> None:
-    """Raises ArmError for two volumes at one place, and for what this service cannot mount."""
-    if volumes.get("unmanagedFileSystems"):
-        raise not_supported("Unmanaged file systems are not supported by the local engine.")
+    """Raises ArmError for two volumes at one place."""
     seen: set[str] = set()
     for kind, entries in volumes.items():
         for entry in entries:
@@ -113,6 +111,9 @@ def resolve(service: Service, volumes: dict[str, Any]) -> list[Volume]:
         found.append(_azure_blobs(service, container))
     for reference in volumes.get("fileServers", ()):
         found.append(_file_server(service, reference))
+    for file_system in volumes.get("unmanagedFileSystems", ()):
+        path, command = file_system["relativeMountPath"], file_system["mountCommand"]
+        found.append(Volume(path, Path(), "unmanaged", "", "", command))
     return found
 
 
@@ -155,4 +156,4 @@ def _file_server(service: Service, reference: dict[str, Any]) -> Volume:
         raise TaskError(
             *error, {"Info": f"Directory '{reference['sourceDirectory']}' of file server '{record.name}' doesn't exist"}
         )
-    return Volume(reference["relativeMountPath"], folder, "nfs", record.name, "")
+    return Volume(reference["relativeMountPath"], folder, NFS, root.parent.name, "data")

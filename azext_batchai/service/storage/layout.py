@@ -12,14 +12,18 @@ from azext_batchai.service.arm.errors import bad_request
 ACCOUNT_PATTERN = re.compile(r"[a-z0-9]{3,24}")
 SHARE_PATTERN = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]|\$root|\$web")
 
-FILES, BLOBS = "files", "blobs"
+FILES, BLOBS, NFS = "files", "blobs", "nfs"
 
 
 class StorageLayout:
-    """Folders of accounts, shares and containers below one root. Account names are unique, as in Azure."""
+    """Folders of accounts, shares and containers below one root. Account names are unique, as in Azure.
 
-    def __init__(self, root: Path) -> None:
+    Those of file servers lie below another.
+    """
+
+    def __init__(self, root: Path, file_servers: Path) -> None:
         self.root = root
+        self.file_servers = file_servers
 
     def account(self, name: str) -> Path:
         """The folder of an account. Raises ArmError for a name that Azure would refuse."""
@@ -32,7 +36,12 @@ class StorageLayout:
         return self.root / name
 
     def folder(self, account: str, service: str, name: str) -> Path:
-        """The folder of a share (`service` FILES) or container (BLOBS), whether it exists or not."""
+        """The folder of a share (`service` FILES) or container (BLOBS), whether it exists or not.
+
+        Of a file server (NFS) it is the one that `name` names in the server's own.
+        """
+        if service == NFS:
+            return self.file_servers / Path(account).name / Path(name).name
         if not SHARE_PATTERN.fullmatch(name):
             raise bad_request(
                 f"'{name}' is not a valid name: 3 to 63 lower-case letters, digits and single hyphens.",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from azext_batchai.service.engine.base import Allocation, JobOutcome, JobPlan, Login, NodeSpec, TaskError
+from azext_batchai.service.engine.local import node_ssh
 from azext_batchai.service.engine.local.environment import find_gpus, node_environment
 from azext_batchai.service.engine.local.job import LocalJob
 from azext_batchai.service.engine.local.node import LocalNode, open_endpoint
@@ -21,6 +22,7 @@ class LocalEngine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._launcher = Launcher()
+        self._node_key = settings.home / "node_key"
         self._nodes: dict[str, LocalNode] = {}
         self._jobs: dict[str, LocalJob] = {}
         self._free_gpus = find_gpus()
@@ -42,8 +44,12 @@ class LocalEngine:
 
     async def allocate(self, spec: NodeSpec) -> Allocation:
         gpus = self._deal_gpus(spec)
+        inner_key = await node_ssh.provide_key(self._node_key)
         root = self._settings.home / "nodes" / spec.node_id
-        node = LocalNode(replace(spec, gpus_held=gpus), root, self._launcher, self._settings.kill_grace_seconds)
+        login = replace(spec.login, public_keys=(*spec.login.public_keys, inner_key))
+        node = LocalNode(
+            replace(spec, login=login, gpus_held=gpus), root, self._launcher, self._settings.kill_grace_seconds
+        )
         try:
             port = await node.open()
         except OSError:
@@ -79,7 +85,7 @@ class LocalEngine:
         nodes = [self._nodes[node_id] for node_id in plan.node_ids if node_id in self._nodes]
         if len(nodes) != len(plan.node_ids):
             raise TaskError("NodeLost", "The job's node does not exist any more")
-        job = LocalJob(plan, nodes, self._launcher, self._settings.kill_grace_seconds)
+        job = LocalJob(plan, nodes, self._launcher, self._settings.kill_grace_seconds, self._node_key)
         self._jobs[plan.job_key] = job
         try:
             if plan.job_key in self._stopping:

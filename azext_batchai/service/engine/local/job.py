@@ -10,10 +10,11 @@ from pathlib import Path
 
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.engine.base import Container, JobOutcome, JobPlan, Process, TaskError
-from azext_batchai.service.engine.local import mpi
+from azext_batchai.service.engine.local import mpi, node_ssh
 from azext_batchai.service.engine.local.containers import ContainerRuntime, no_runtime
 from azext_batchai.service.engine.local.environment import expand, shell
-from azext_batchai.service.engine.local.node import LocalNode, link_volumes, remove_tree, tail
+from azext_batchai.service.engine.local.mounts import remove_tree, show_volumes, unmount_below
+from azext_batchai.service.engine.local.node import LocalNode, tail
 from azext_batchai.service.engine.local.tasks import Command, Launcher, Task, TaskEnd
 
 
@@ -32,11 +33,14 @@ class _Place:
 class LocalJob:
     """A run of a job; `stop` may come at any time."""
 
-    def __init__(self, plan: JobPlan, nodes: Sequence[LocalNode], launcher: Launcher, grace: float) -> None:
+    def __init__(
+        self, plan: JobPlan, nodes: Sequence[LocalNode], launcher: Launcher, grace: float, node_key: Path
+    ) -> None:
         self._plan = plan
         self._nodes = nodes
         self._launcher = launcher
         self._grace = grace
+        self._node_key = node_key
         self._tasks: list[Task] = []
         self._stopping = False
         self._failed: Process | None = None
@@ -49,7 +53,7 @@ class LocalJob:
         """Run the job to its end. Raises TaskError where it cannot be started."""
         try:
             try:
-                self._set_up()
+                await self._set_up()
             except OSError as exc:
                 raise TaskError("JobSetUpFailed", "The job's folders could not be made", {"Info": str(exc)}) from None
             outcome = await self._run(resume)
@@ -67,6 +71,8 @@ class LocalJob:
         if self._runtime:
             await asyncio.gather(*(self._runtime.remove(place.container) for place in self._places))
         for place in self._places:
+            if any(volume.mount_command for volume in self._plan.volumes):
+                await asyncio.to_thread(unmount_below, place.root)
             await asyncio.to_thread(remove_tree, place.root)
 
     async def _run(self, resume: bool) -> JobOutcome:
@@ -106,7 +112,7 @@ class LocalJob:
 
     # Setting up
 
-    def _set_up(self) -> None:
+    async def _set_up(self) -> None:
         plan = self._plan
         many = len(self._nodes) > 1
         relative = Path("jobs") / plan.workspace / plan.experiment / plan.name
@@ -115,7 +121,7 @@ class LocalJob:
             root = node.root / relative
             for name in ("wd", "mounts", "temp"):
                 (root / name).mkdir(parents=True, exist_ok=True)
-            link_volumes(root / "mounts", plan.volumes)
+            await show_volumes(root / "mounts", plan.volumes)
             variables = self._variables(node, root)
             log_name = f"execution-{node.spec.node_id}.log" if many else "execution.log"
             self._output = Path(variables["AZ_BATCHAI_STDOUTERR_DIR"])
@@ -124,7 +130,7 @@ class LocalJob:
                 _Place(node, root, variables, environment, self._output / log_name, self._container_name(node))
             )
         self._make_shared(variables)
-        self._set_up_mpi()
+        self._connect_nodes()
 
     def _variables(self, node: LocalNode, root: Path) -> dict[str, str]:
         plan = self._plan
@@ -135,6 +141,7 @@ class LocalJob:
             "AZ_BATCHAI_JOB_TEMP": str(root / "temp"),
             "AZ_BATCHAI_JOB_TEMP_DIR": str(root.parent),
             "AZ_BATCHAI_SHARED_JOB_TEMP": str(self._nodes[0].root / root.relative_to(node.root) / "shared"),
+            "BATCHAI_SSH_CONFIG": str(root / "ssh_config"),
             **mpi.variables(root / "mpi" / "agent", root / "hostfile", plan.addresses),
         }
         output = self._directory(plan.output_prefix, variables, "stdOutErrPathPrefix") / plan.output_segment
@@ -165,7 +172,7 @@ class LocalJob:
     def _make_shared(self, variables: dict[str, str]) -> None:
         Path(variables["AZ_BATCHAI_SHARED_JOB_TEMP"]).mkdir(parents=True, exist_ok=True)
 
-    def _set_up_mpi(self) -> None:
+    def _connect_nodes(self) -> None:
         ranks = max((process.world_size for process in self._plan.processes), default=0)
         gpus = int(self._nodes[0].environment["AZ_BATCHAI_NUM_GPUS"])
         slots = max(gpus, -(-ranks // len(self._nodes)), 1)
@@ -173,7 +180,12 @@ class LocalJob:
         for address, place in zip(self._plan.addresses, self._places):
             variables = {name: value for name, value in place.variables.items() if _is_the_nodes_own(name)}
             own[address] = (place.root / "wd", variables)
+        hosts = {
+            address: (node.spec.node_id, node.spec.login.user_name, node.port)
+            for address, node in zip(self._plan.addresses, self._nodes)
+        }
         for place in self._places:
+            node_ssh.write_config(place.root / "ssh_config", self._node_key, hosts)
             mpi.write_host_file(place.root / "hostfile", self._plan.addresses, slots)
             mpi.write_agent(place.root / "mpi", own)
 
@@ -300,7 +312,13 @@ class LocalJob:
 
 def _is_the_nodes_own(name: str) -> bool:
     """Variables that differ from node to node of a job."""
-    return name.startswith("AZ_BATCHAI_") or name in ("HOME", "TMPDIR", "PATH", "OMPI_MCA_plm_rsh_agent")
+    return name.startswith("AZ_BATCHAI_") or name in (
+        "HOME",
+        "TMPDIR",
+        "PATH",
+        "OMPI_MCA_plm_rsh_agent",
+        "BATCHAI_SSH_CONFIG",
+    )
 
 
 def _describe(end: TaskEnd) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import stat
-from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from azext_batchai.service.engine.base import Login, NodeSpec, TaskError, Volume
-from azext_batchai.service.engine.local import mpi
+from azext_batchai.service.engine.base import Login, NodeSpec, TaskError
+from azext_batchai.service.engine.local import mpi, node_ssh
 from azext_batchai.service.engine.local.environment import expand, node_environment, shell
+from azext_batchai.service.engine.local.mounts import remove_tree, show_volumes, unmount_below
 from azext_batchai.service.engine.local.ssh_server import SshEndpoint, SshEndpointSpec
 from azext_batchai.service.engine.local.tasks import Command, Launcher, Task, kill_marked
 from azext_batchai.service.secrets_vault import check_password
@@ -37,11 +36,16 @@ class LocalNode:
     def mounts(self) -> Path:
         return self.root / "mounts"
 
+    @property
+    def port(self) -> int:
+        return self._endpoint.port if self._endpoint else 0
+
     async def open(self) -> int:
         """Make the folder and the SSH endpoint; returns the port, the former one where it is free. Raises OSError."""
         for name in ("home", "tmp", "mounts", "logs", "jobs", "tasks", "bin"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         mpi.write_mpirun(self.root / "bin")
+        node_ssh.write_programs(self.root / "bin")
         if not shutil.which("python"):
             mpi.write_program(self.root / "bin" / "python", '#!/bin/sh\n# 2018 jobs say python\nexec python3 "$@"\n')
         self._endpoint = await open_endpoint(
@@ -51,8 +55,8 @@ class LocalNode:
 
     async def prepare(self, spec: NodeSpec, resume: bool) -> None:
         """Mount the volumes, then run the setup task. Raises TaskError."""
-        self.spec = replace(spec, gpus_held=self.spec.gpus_held)
-        link_volumes(self.mounts, spec.volumes)
+        self.spec = replace(spec, login=self.spec.login, gpus_held=self.spec.gpus_held)
+        await show_volumes(self.mounts, spec.volumes)
         if spec.setup:
             await self._run_setup(resume)
 
@@ -107,6 +111,7 @@ class LocalNode:
         """Take the node away with everything that was started on it, also what left its session."""
         await self.close()
         await asyncio.to_thread(kill_marked, "AZ_BATCHAI_NODE_ID", self.spec.node_id)
+        await asyncio.to_thread(unmount_below, self.root)
         await asyncio.to_thread(remove_tree, self.root)
 
 
@@ -133,23 +138,6 @@ async def open_endpoint(
     return await SshEndpoint.start(replace(spec, port=0))
 
 
-def link_volumes(root: Path, volumes: Iterable[Volume]) -> None:
-    """Show each volume at its place below `root`. Raises TaskError naming the one that cannot be shown."""
-    for volume in volumes:
-        place = root / PurePosixPath(volume.relative_path)
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if place.is_symlink():
-                place.unlink()
-            place.symlink_to(volume.source, target_is_directory=True)
-        except OSError as exc:
-            raise TaskError(
-                "MountFailed",
-                f"Unable to mount a volume at '{volume.relative_path}'",
-                {"Info": exc.strerror or str(exc)},
-            ) from None
-
-
 def tail(path: Path) -> str:
     """The last lines of a file, for an error's details."""
     try:
@@ -158,21 +146,3 @@ def tail(path: Path) -> str:
             return file.read().decode("utf-8", "replace").strip()
     except OSError:
         return ""
-
-
-def remove_tree(root: Path) -> None:
-    """Remove a folder with all in it, read-only folders too; links are removed, not followed."""
-
-    def make_writable(function: object, path: str, error: object) -> None:
-        parent = os.path.dirname(path)
-        try:
-            os.chmod(parent, stat.S_IRWXU)
-            os.chmod(path, stat.S_IRWXU)
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                os.unlink(path)
-        except OSError:
-            pass
-
-    shutil.rmtree(root, onerror=make_writable)

@@ -1,0 +1,106 @@
+"""Volumes at their places on a node: links to folders of this machine, mounts by the user's own command."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from azext_batchai.service.engine.base import TaskError, Volume
+from azext_batchai.service.engine.local.environment import shell
+
+log = logging.getLogger(__name__)
+
+_MOUNT_SECONDS = 120.0
+
+
+async def show_volumes(root: Path, volumes: Iterable[Volume]) -> None:
+    """Show each volume at its place below `root`. Raises TaskError naming the one that cannot be shown."""
+    for volume in volumes:
+        place = root / PurePosixPath(volume.relative_path)
+        try:
+            if volume.mount_command:
+                await _mount(volume, place)
+            else:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if place.is_symlink():
+                    place.unlink()
+                place.symlink_to(volume.source, target_is_directory=True)
+        except OSError as exc:
+            raise _failed(volume, exc.strerror or str(exc)) from None
+
+
+async def _mount(volume: Volume, place: Path) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    if os.path.ismount(place):
+        return  # by an earlier service
+    process = await asyncio.create_subprocess_exec(
+        shell(),
+        "-c",
+        f"{volume.mount_command} {shlex.quote(str(place))}",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, said = await asyncio.wait_for(process.communicate(), _MOUNT_SECONDS)
+    except asyncio.TimeoutError:
+        process.kill()
+        raise _failed(volume, f"the mount command did not end within {_MOUNT_SECONDS:.0f} s") from None
+    if process.returncode != 0:
+        reason = said.decode(errors="replace").strip()[-1000:] or f"exit code {process.returncode}"
+        raise _failed(volume, reason, volume.mount_command)
+
+
+def _failed(volume: Volume, reason: str, command: str = "") -> TaskError:
+    details = {"Info": reason, **({"MountCommand": command} if command else {})}
+    return TaskError("MountFailed", f"Unable to mount a volume at '{volume.relative_path}'", details)
+
+
+def unmount_below(root: Path) -> None:
+    """Unmount what is mounted below a folder, the deepest first."""
+    for place in sorted(_mounted_below(root), key=len, reverse=True):
+        subprocess.run(["umount", "-l", place], stderr=subprocess.DEVNULL, check=False)
+
+
+def _mounted_below(root: Path) -> list[str]:
+    mark = os.path.realpath(root) + "/"
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []
+    # The kernel writes a blank in a path as \\040, and so on.
+    places = [re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split()[4]) for line in lines]
+    return [place for place in places if place.startswith(mark)]
+
+
+def remove_tree(root: Path) -> None:
+    """Remove a folder with all in it, read-only folders too.
+
+    Links are removed, not followed, and nothing is removed from a file system that is still mounted there.
+    """
+    mounted = _mounted_below(root)
+    if mounted:
+        log.error("%s is left as it is: something is still mounted at %s", root, mounted[0])
+        return
+
+    def make_writable(function: object, path: str, error: object) -> None:
+        parent = os.path.dirname(path)
+        try:
+            os.chmod(parent, stat.S_IRWXU)
+            os.chmod(path, stat.S_IRWXU)
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
+        except OSError:
+            pass
+
+    shutil.rmtree(root, onerror=make_writable)
