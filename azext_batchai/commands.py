@@ -55,7 +55,7 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai job", "job", clients.jobs) as g:
         g.custom_command("create", "create_job", client_factory=clients.batchai)
         g.custom_command("list", "list_jobs", table_transformer=table.jobs)
-        g.custom_show_command("show", "show_job", table_transformer=table.jobs)
+        g.custom_show_command("show", "show_job", client_factory=clients.batchai, table_transformer=table.jobs)
         g.custom_command("wait", "wait_for_job", client_factory=clients.batchai)
         g.custom_command("terminate", "terminate_job", **destructive)
         g.custom_command("delete", "delete_job", **destructive)

@@ -75,9 +75,17 @@ def list_jobs(client: Any, resource_group_name: str, workspace_name: str, experi
     return list(client.list_by_experiment(resource_group_name, workspace_name, experiment_name))
 
 
-def show_job(client: Any, resource_group_name: str, workspace_name: str, experiment_name: str, job_name: str) -> Any:
+def show_job(
+    cmd: Any, client: Any, resource_group_name: str, workspace_name: str, experiment_name: str, job_name: str
+) -> Any:
+    """The job; one that waits says on stderr what for, where asking costs nothing."""
     with explained():
-        return client.get(resource_group_name, workspace_name, experiment_name, job_name)
+        job = client.jobs.get(resource_group_name, workspace_name, experiment_name, job_name)
+        if job.execution_state == "queued" and clients.is_local(cmd.cli_ctx):
+            reason = queue_reason(client, job)
+            if reason:
+                logger.warning("Job %s is queued: %s.", job.name, reason)
+        return job
 
 
 def wait_for_job(

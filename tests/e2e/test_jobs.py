@@ -213,3 +213,26 @@ def test_a_job_of_two_nodes_waits_for_both(service: Service, submit) -> None:
     files = ok(az.run("batchai", "job", "file", "list", *where, "-e", "exp", "-j", "pair"))
     assert len([file for file in files if file["name"].startswith("execution-tvm-")]) == 2
     assert json.dumps(files).count("stdout.txt?") == 1  # a custom command runs once, on the master
+
+
+def test_a_job_that_can_never_fit_says_why(service, az) -> None:
+    """`job show` keeps its result pure and tells the reason on stderr, also with a table on stdout."""
+    where = ("-g", "research", "-w", "waiting")
+    ok(az("batchai", "workspace", "create", "-g", "research", "-n", "waiting"))
+    ok(az("batchai", "experiment", "create", *where, "-n", "exp"))
+    ok(az("batchai", "cluster", "create", *where, "-n", "small", "-s", "Standard_D1", "-t", "1", "--use-auto-storage"))
+    body = {
+        "properties": {
+            "nodeCount": 3,
+            "customToolkitSettings": {"commandLine": "true"},
+            "stdOutErrPathPrefix": "$AZ_BATCHAI_MOUNT_ROOT/autoafs",
+        }
+    }
+    config = service.home / "never.json"
+    config.write_text(json.dumps(body), encoding="utf-8")
+    ok(az("batchai", "job", "create", *where, "-e", "exp", "-n", "never", "-c", "small", "-f", str(config)))
+    shown = az("batchai", "job", "show", *where, "-e", "exp", "-n", "never")
+    assert shown.json()["executionState"] == "queued"
+    assert "it needs 3 nodes, and cluster small is set to 1 at most" in shown.stderr
+    table = az("batchai", "job", "show", *where, "-e", "exp", "-n", "never", "-o", "table")
+    assert "queued" in table.output and "it needs 3 nodes" in table.stderr
