@@ -13,6 +13,7 @@ from urllib.parse import quote
 BATCHAI_API = "2018-05-01"
 RESOURCES_API = "2021-04-01"
 STORAGE_API = "2023-01-01"
+_SUBSCRIPTIONS_API = "2022-12-01"
 
 Json = dict[str, Any]
 
@@ -53,7 +54,14 @@ class Arm:
 
     def list(self, path: str, api_version: str) -> Iterator[Json]:
         """The resources of all pages."""
-        page = self.get(path, api_version)
+        return self._pages(self.get(path, api_version))
+
+    def subscriptions(self) -> Iterator[Json]:
+        """The subscriptions that the credential reaches."""
+        url = self._pipeline_client.format_url("/subscriptions")
+        return self._pages(_body(self._run("GET", f"{url}?api-version={_SUBSCRIPTIONS_API}", None)))
+
+    def _pages(self, page: Json) -> Iterator[Json]:
         yield from page.get("value", [])
         while page.get("nextLink"):
             page = _body(self._run("GET", page["nextLink"], None))

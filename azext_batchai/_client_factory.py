@@ -87,12 +87,10 @@ def _azure(cli_ctx: Any) -> Any:
     except CLIError as error:
         if "az login" not in str(error):
             raise
-        from azure.cli.core.azclierror import UnauthorizedError
+    from azext_batchai._environment_login import client
 
-        raise UnauthorizedError(
-            "The Batch AI endpoint is Azure ('arm'), and nobody is logged in to Azure.",
-            recommendation="Run `az login`, or `az config set batchai.endpoint=local` for the service on this machine.",
-        ) from error
+    chosen = _chosen_subscription(cli_ctx) or cli_ctx.config.get("batchai", "subscription", fallback=None)
+    return client(cli_ctx, chosen)
 
 
 def _elsewhere(cli_ctx: Any, url: str) -> Any:
