@@ -18,6 +18,7 @@ def folder_of_share(api: Api) -> Path:
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Jobs_Get")
 def test_a_failed_job(api: Api) -> None:
     api.create_cluster()
     api.create_job("job", "echo partial; echo why >&2; exit 3")
@@ -51,6 +52,7 @@ def test_job_preparation_and_its_failure(api: Api) -> None:
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Jobs_Create")
 def test_environment_variables_and_secrets(api: Api) -> None:
     api.create_cluster()
     api.create_job(
@@ -101,6 +103,7 @@ expr "$AZ_BATCHAI_NUM_GPUS" : '[0-9]*$' > /dev/null
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Jobs_Terminate")
 def test_terminating_a_queued_a_running_and_a_finished_job(api: Api) -> None:
     api.create_cluster()
     api.create_job("running", "echo $$ > $AZ_BATCHAI_MOUNT_ROOT/afs/pid; sleep 1000")
@@ -124,6 +127,7 @@ def test_terminating_a_queued_a_running_and_a_finished_job(api: Api) -> None:
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Jobs_Delete")
 def test_deleting_a_running_job_ends_it(api: Api) -> None:
     api.create_cluster()
     api.create_job("job", "sleep 1000")
@@ -161,6 +165,7 @@ def _manual(nodes: int, option: str = "requeue") -> dict[str, Any]:
 
 
 @pytest.mark.documented
+@pytest.mark.operation("Clusters_Update")
 def test_resize_requeues_running_jobs(api: Api) -> None:
     api.create_cluster()
     api.create_job(
@@ -201,6 +206,7 @@ def test_resize_may_terminate_running_jobs_or_wait_for_them(api: Api) -> None:
 
 
 @pytest.mark.documented
+@pytest.mark.operation("Clusters_Update")
 def test_auto_scale_brings_nodes_up_for_jobs_and_takes_idle_ones_away(api: Api) -> None:
     auto = {"autoScale": {"minimumNodeCount": 0, "maximumNodeCount": 2}}
     api.create_cluster(nodes=0, scaleSettings=auto)
@@ -289,6 +295,7 @@ def written(api: Api) -> Api:
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Jobs_ListOutputFiles")
 def test_files_and_directories_are_listed_by_name(written: Api) -> None:
     _, body = files(written, "job")
     assert body["value"][0] == {"name": "a", "fileType": "directory"}
@@ -303,6 +310,7 @@ def test_files_and_directories_are_listed_by_name(written: Api) -> None:
 
 
 @pytest.mark.documented
+@pytest.mark.operation("Jobs_ListOutputFiles")
 def test_ranges_as_a_follower_asks_for_them(written: Api) -> None:
     urls = {item["name"]: item.get("downloadUrl") for item in files(written, "job")[1]["value"]}
     url = urls["b.txt"]
@@ -348,6 +356,7 @@ def test_listing_refusals(written: Api, query: str, named: str) -> None:
 
 
 @pytest.mark.documented
+@pytest.mark.operation("Jobs_ListOutputFiles")
 def test_a_directory_that_is_on_no_mount(api: Api, tmp_path: Path) -> None:
     api.create_cluster()
     api.create_job("job", stdOutErrPathPrefix=str(tmp_path))
@@ -358,6 +367,7 @@ def test_a_directory_that_is_on_no_mount(api: Api, tmp_path: Path) -> None:
 
 
 @pytest.mark.invented
+@pytest.mark.operation("Jobs_ListOutputFiles")
 def test_a_queued_job_has_written_nothing(api: Api) -> None:
     api.create_cluster(nodes=0)
     api.create_job("job")
@@ -365,6 +375,7 @@ def test_a_queued_job_has_written_nothing(api: Api) -> None:
 
 
 @pytest.mark.swagger
+@pytest.mark.operation("Jobs_ListOutputFiles")
 def test_long_listings_are_linked_on(written: Api) -> None:
     status, body = files(written, "job", "&outputdirectoryid=OUT&maxresults=3")
     assert (status, len(body["value"])) == (200, 3)

@@ -184,3 +184,70 @@ def test_output_files_of_any_name_are_listed_and_downloaded(api: Api) -> None:
     for item in body["value"]:
         with urllib.request.urlopen(item["downloadUrl"], timeout=10) as response:
             assert response.read() == b"hi\n"
+
+
+@pytest.mark.recorded
+@pytest.mark.operation("Experiments_Get", "Experiments_ListByWorkspace", "Experiments_Delete")
+def test_an_experiment_takes_its_jobs_along_and_leaves_the_cluster(api: Api) -> None:
+    api.create_cluster()
+    api.create_job("job", "sleep 1000")
+    api.wait_for_job("job", "running")
+    one = api.call("GET", f"{api.workspace}/experiments/exp")[2]
+    assert list(one) == ["id", "name", "type", "properties"]
+    assert api.call("GET", f"{api.workspace}/experiments")[2] == {"value": [one]}
+    status, headers, _ = api.call("DELETE", f"{api.workspace}/experiments/exp")
+    assert (status, api.finish(headers)["status"]) == (202, "Succeeded")
+    assert api.call("GET", f"{api.workspace}/experiments")[2] == {"value": []}
+    api.wait_for_cluster(idle=1)
+
+
+@pytest.mark.recorded
+@pytest.mark.operation("Clusters_ListRemoteLoginInformation", "Jobs_ListByExperiment")
+def test_nodes_are_listed_by_address_and_jobs_by_age(api: Api) -> None:
+    api.create_cluster(nodes=2)
+    api.wait_for_cluster(idle=2)
+    nodes = api.call("POST", f"{api.workspace}/clusters/cluster/listRemoteLoginInformation")[2]["value"]
+    assert [list(node) for node in nodes] == [["nodeId", "ipAddress", "port"]] * 2
+    assert len({(node["ipAddress"], node["port"]) for node in nodes}) == 2
+    for name in ("zeta", "alpha"):
+        api.create_job(name)
+        api.wait_for_job(name)
+    jobs = api.call("GET", f"{api.workspace}/experiments/exp/jobs")[2]["value"]
+    assert [job["name"] for job in jobs] == ["zeta", "alpha"]
+    assert jobs[0] == api.call("GET", api.job("zeta"))[2]
+
+
+@pytest.mark.swagger
+@pytest.mark.operation("Jobs_ListRemoteLoginInformation")
+def test_the_nodes_of_a_job_are_listed_while_it_runs(api: Api) -> None:
+    api.create_cluster(nodes=2)
+    api.wait_for_cluster(idle=2)
+    api.create_job("job", "sleep 1000")
+    api.wait_for_job("job", "running")
+    [node] = api.call("POST", f"{api.job('job')}/listRemoteLoginInformation")[2]["value"]
+    assert node in api.call("POST", f"{api.workspace}/clusters/cluster/listRemoteLoginInformation")[2]["value"]
+    api.finish(api.call("POST", f"{api.job('job')}/terminate")[1])
+    assert api.call("POST", f"{api.job('job')}/listRemoteLoginInformation")[2] == {"value": []}
+
+
+VAULT = {"sourceVault": {"id": "/subscriptions/s/vault"}, "secretUrl": "https://vault/secrets/s"}
+SECRETS = [{"name": "A", "valueSecretReference": VAULT}]
+
+
+@pytest.mark.not_supported
+@pytest.mark.operation("Clusters_Create")
+def test_secrets_of_a_setup_task_in_a_key_vault(api: Api) -> None:
+    task = {"commandLine": "true", "stdOutErrPathPrefix": "/tmp", "secrets": SECRETS}
+    status, _, answer = api.call("PUT", f"{api.workspace}/clusters/c", api.cluster_body(nodeSetup={"setupTask": task}))
+    assert (status, answer["error"]["code"]) == (501, "NotSupported")
+    assert "Key Vault" in answer["error"]["message"]
+    assert api.call("GET", f"{api.workspace}/clusters")[2] == {"value": []}
+
+
+@pytest.mark.not_supported
+@pytest.mark.operation("Jobs_Create")
+def test_secrets_of_a_job_in_a_key_vault(api: Api) -> None:
+    api.create_cluster(nodes=0)
+    status, _, answer = api.call("PUT", api.job("j"), api.job_body(secrets=SECRETS))
+    assert (status, answer["error"]["code"]) == (501, "NotSupported")
+    assert "Key Vault" in answer["error"]["message"]

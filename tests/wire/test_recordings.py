@@ -165,6 +165,7 @@ def _compare_value(name: str, recorded: Any, ours: Any, parent: dict[str, Any], 
         _compare(recorded, ours, where)
 
 
+@pytest.mark.operation("Usages_List")
 def test_usages(replay_service: Service, shared: Path) -> None:
     """The recorded 17 entries in the recorded order; only the numbers are ours."""
     [interaction, *_] = json.loads((shared / "wire" / "interactions" / "usages.json").read_text(encoding="utf-8"))

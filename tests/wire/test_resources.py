@@ -8,6 +8,7 @@ from wire.api import GROUP, SUBSCRIPTION, USER, Api
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Workspaces_Create")
 def test_a_second_put_of_a_workspace_gives_the_first(api: Api) -> None:
     first = api.call("GET", api.workspace)[2]
     assert api.call("PUT", api.workspace, {"location": "eastus"})[2] == first
@@ -15,6 +16,7 @@ def test_a_second_put_of_a_workspace_gives_the_first(api: Api) -> None:
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Workspaces_Get")
 def test_group_names_come_back_in_lower_case_and_are_compared_without_case(api: Api) -> None:
     body = api.call("GET", api.workspace.replace("/Lab/", "/LAB/").replace("resourceGroups", "resourcegroups"))[2]
     assert "/resourceGroups/lab/" in body["id"]
@@ -22,12 +24,14 @@ def test_group_names_come_back_in_lower_case_and_are_compared_without_case(api: 
 
 
 @pytest.mark.invented
+@pytest.mark.operation("Workspaces_Create")
 def test_a_workspace_does_not_move(api: Api) -> None:
     status, _, body = api.call("PUT", api.workspace, {"location": "westus"})
     assert (status, body["error"]["code"]) == (409, "InvalidResourceLocation")
 
 
 @pytest.mark.swagger
+@pytest.mark.operation("Workspaces_Update")
 def test_tags_are_patched(api: Api) -> None:
     status, _, body = api.call("PATCH", api.workspace, {"tags": {"team": "vision"}})
     assert (status, body["tags"]) == (200, {"team": "vision"})
@@ -35,6 +39,7 @@ def test_tags_are_patched(api: Api) -> None:
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Workspaces_ListByResourceGroup", "Workspaces_List")
 def test_workspaces_are_listed_by_group_and_by_subscription(api: Api) -> None:
     mine = api.call("GET", api.workspace)[2]
     provider = "providers/Microsoft.BatchAI/workspaces"
@@ -51,13 +56,20 @@ def test_workspaces_are_listed_by_group_and_by_subscription(api: Api) -> None:
         ("/experiments/e", "ExperimentNotFound", "The specified experiment e is not found"),
         ("/experiments/exp/jobs/j", "JobNotFound", "The specified job j is not found"),
         ("/experiments/e/jobs/j", "ExperimentNotFound", "The specified experiment e is not found"),
-        ("/fileServers/f", "FileServerNotFound", "The specified file server f is not found"),
     ],
 )
+@pytest.mark.operation("Clusters_Get", "Experiments_Get", "Jobs_Get")
 def test_what_is_not_there(api: Api, path: str, code: str, message: str) -> None:
     status, headers, body = api.call("GET", api.workspace + path)
     assert (status, body) == (404, {"error": {"code": code, "message": message}})
     assert headers["request-id"]
+
+
+@pytest.mark.invented
+@pytest.mark.operation("FileServers_Get")
+def test_a_file_server_that_is_not_there(api: Api) -> None:
+    error = {"code": "FileServerNotFound", "message": "The specified file server f is not found"}
+    assert api.call("GET", f"{api.workspace}/fileServers/f")[::2] == (404, {"error": error})
 
 
 @pytest.mark.invented
@@ -70,11 +82,13 @@ def test_below_a_workspace_that_is_not_there(api: Api, child: str, method: str) 
 
 @pytest.mark.swagger
 @pytest.mark.parametrize("child", ["/clusters/c", "/experiments/e", "/experiments/exp/jobs/j", "/fileServers/f"])
+@pytest.mark.operation("Clusters_Delete", "Experiments_Delete", "Jobs_Delete", "FileServers_Delete")
 def test_deleting_what_is_not_there_is_no_content(api: Api, child: str) -> None:
     assert api.call("DELETE", api.workspace + child)[0] == 204
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Clusters_Create", "Clusters_Get")
 def test_a_cluster_is_filled_stripped_and_ordered(api: Api) -> None:
     api.create_cluster(nodes=0)
     found = api.properties(f"{api.workspace}/clusters/cluster")
@@ -87,6 +101,7 @@ def test_a_cluster_is_filled_stripped_and_ordered(api: Api) -> None:
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Clusters_Create")
 def test_the_same_put_of_a_cluster_is_200_and_another_is_409(api: Api) -> None:
     api.create_cluster()
     url = f"{api.workspace}/clusters/cluster"
@@ -102,6 +117,7 @@ def test_the_same_put_of_a_cluster_is_200_and_another_is_409(api: Api) -> None:
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Jobs_Create")
 def test_a_replayed_job_is_shown_as_it_was_created(api: Api) -> None:
     api.create_cluster()
     api.create_job("job", "exit 0")
@@ -115,6 +131,7 @@ def test_a_replayed_job_is_shown_as_it_was_created(api: Api) -> None:
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Clusters_Update")
 def test_patch_answers_with_the_new_settings_and_the_old_state(api: Api) -> None:
     api.create_cluster()
     api.wait_for_cluster(idle=1)
@@ -128,6 +145,7 @@ def test_patch_answers_with_the_new_settings_and_the_old_state(api: Api) -> None
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Clusters_Delete", "Clusters_ListByWorkspace")
 def test_deleting_a_cluster_leaves_its_jobs(api: Api) -> None:
     api.create_cluster()
     api.create_job("job")
@@ -140,6 +158,7 @@ def test_deleting_a_cluster_leaves_its_jobs(api: Api) -> None:
 
 
 @pytest.mark.invented
+@pytest.mark.operation("Clusters_Delete")
 def test_deleting_a_cluster_ends_its_running_jobs(api: Api) -> None:
     api.create_cluster()
     api.create_job("running", "sleep 1000")
@@ -152,6 +171,7 @@ def test_deleting_a_cluster_ends_its_running_jobs(api: Api) -> None:
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Workspaces_Delete")
 def test_deleting_a_workspace_takes_everything_along(api: Api) -> None:
     api.create_cluster()
     api.create_job("running", "sleep 1000")
@@ -164,6 +184,7 @@ def test_deleting_a_workspace_takes_everything_along(api: Api) -> None:
 
 
 @pytest.mark.swagger
+@pytest.mark.operation("Experiments_ListByWorkspace")
 def test_a_list_longer_than_maxresults_is_linked_on(api: Api) -> None:
     names = [f"e{number}" for number in range(5)]
     for name in names:
@@ -181,6 +202,7 @@ def test_a_list_longer_than_maxresults_is_linked_on(api: Api) -> None:
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("FileServers_Create", "FileServers_Get", "FileServers_ListByWorkspace", "FileServers_Delete")
 def test_file_servers(api: Api) -> None:
     url = f"{api.workspace}/fileServers/nfs"
     body = {
@@ -219,6 +241,7 @@ def test_file_servers(api: Api) -> None:
 
 
 @pytest.mark.recorded
+@pytest.mark.operation("Clusters_Create")
 def test_a_cluster_is_in_the_subnet_of_the_file_server_it_mounts(api: Api) -> None:
     disks = {"diskSizeInGB": 1, "diskCount": 1, "storageAccountType": "Standard_LRS"}
     server = {"vmSize": "S", "sshConfiguration": {"userAccountSettings": USER}, "dataDisks": disks}

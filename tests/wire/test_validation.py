@@ -47,6 +47,7 @@ VALUES: dict[str, Any] = {
     "initialNodeCount": 0,
     "targetNodeCount": 0,
     "commandLine": "true",
+    "mountCommand": "true",
     "tags": {"team": "vision"},
 }
 VARIANTS = len(openapi.TOOLKITS)
@@ -340,7 +341,7 @@ def test_path_parameters(target: Target, operation: str, name: str, value: str) 
         ("Jobs_Create", ("properties", "jobPreparation", "commandLine"), "", "commandLine"),
         ("Jobs_Create", ("properties", "stdOutErrPathPrefix"), "a\0b", "stdOutErrPathPrefix"),
         ("Jobs_Create", ("properties", "mountVolumes", "azureFileShares", 0, "fileMode"), "rwx", "fileMode"),
-        ("Jobs_Create", ("properties", "mountVolumes", "fileServers", 0, "relativeMountPath"), "/", "relativeMountPath"),
+        ("Jobs_Create", ("properties", "inputDirectories", 0, "id"), "", "id"),
         ("Workspaces_Create", ("location",), "", "location"),
         ("Workspaces_Create", ("tags",), {"team": 5}, "tags"),
     ],
