@@ -33,6 +33,8 @@ def whole_commands(bench: Rig, rounds: int) -> list[Row]:
     where = ["-g", "bench", "-w", "bench"]
     compare("az batchai cluster list", ["batchai", "cluster", "list", *where], bench.built_in, "built-in module")
     compare("az version", ["version"], bench.without, "without the extension")
+    # az reads the metadata of every extension there is before it prints its versions.
+    compare("az version", ["version"], bench.empty, "with an empty extension")
     compare("az group -h", ["group", "-h"], bench.without, "without the extension")
     return rows
 

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,9 @@ class Service:
 
     def __post_init__(self) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(self.facts["endpoint"]).netloc)
+
+    def reconnect(self) -> None:
+        self._connection.close()
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {self.facts['token']}", "Content-Type": "application/json"}
@@ -83,21 +87,28 @@ def start_service(main: Path, home: Path) -> Service:
 
 
 def stop_service(service: Service) -> None:
-    with contextlib.suppress(OSError, http.client.HTTPException):
+    """End the service with its nodes and jobs; by force where it does not answer."""
+    try:
+        service.reconnect()  # the service closes a connection that was idle for long
         service.request("POST", "/_local/reset")
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(service.facts["pid"], 0)
+    except (OSError, http.client.HTTPException):
+        os.kill(service.facts["pid"], signal.SIGKILL)
+    os.waitpid(service.facts["pid"], 0)
 
 
 @dataclass
 class Rig:
-    """`with_extension` and `without` are environments for az; `built_in` also knows the service as a cloud."""
+    """`with_extension`, `without` and `empty` (with an extension that does nothing) are environments for az.
+
+    `built_in` is without, too, and knows the service as a cloud, through the front at `front_url`.
+    """
 
     folder: Path
     main: Path
     service: Service
     with_extension: dict[str, str]
     without: dict[str, str]
+    empty: dict[str, str]
     built_in: dict[str, str]
     front_url: str
 
@@ -120,12 +131,26 @@ def rig() -> Iterator[Rig]:
                 service,
                 {**base, "AZURE_CONFIG_DIR": str(folder / "with")},
                 without,
+                {**base, **_empty_extension(folder), "AZURE_CONFIG_DIR": str(folder / "empty")},
                 built_in | _log_in(built_in, front, folder),
                 front.url,
             )
         finally:
             stop_service(service)
             front.close()
+
+
+def _empty_extension(folder: Path) -> dict[str, str]:
+    """The least that az takes for an extension: what any extension costs."""
+    root = folder / "empty-extension" / "nothing"
+    for path, text in (
+        ("nothing-1.0.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: nothing\nVersion: 1.0.0\n"),
+        ("azext_nothing/azext_metadata.json", "{}"),
+        ("azext_nothing/__init__.py", "from azure.cli.core import AzCommandsLoader as COMMAND_LOADER_CLS\n"),
+    ):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    return {"AZURE_EXTENSION_DIR": str(root.parent)}
 
 
 def _log_in(env: dict[str, str], front: Front, folder: Path) -> dict[str, str]:
