@@ -240,7 +240,7 @@ class ClusterController:
         if record and record.properties["allocationState"] != state:
             record.properties["allocationState"] = state
             record.properties["allocationStateTransitionTime"] = wire_now()
-            with self._service.store.transaction():
+            with self._service.store.transaction(durable=False):
                 self._service.store.update(record, touch=False)
 
     # Jobs

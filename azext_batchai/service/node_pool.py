@@ -137,7 +137,7 @@ class NodePool:
         """The one place where a node's state changes."""
         node.state = state
         node.record.internal.update(internal, state=state)
-        with self._service.store.transaction():
+        with self._service.store.transaction(durable=False):
             self._service.store.update(node.record, touch=False)
 
     async def _bring_up(self, node: Node, resume: bool) -> None:

@@ -1,6 +1,8 @@
 """Durable state: resources, operations and secrets in one SQLite file.
 
 A write is on disk when its transaction ends (WAL, synchronous=FULL), so a 2xx that follows it is a promise kept (P1).
+A change of state that can be found out again (a job runs, a node is idle) need not wait for the disk: it survives the
+death of the service all the same, only not that of the machine, and with the machine the job would be gone as well.
 """
 
 from __future__ import annotations
@@ -77,6 +79,7 @@ class Store:
         """Raises StateError when the file is damaged, unreadable or written by a newer version."""
         self.path = path
         self._depth = 0
+        self._durable = True
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._open()
@@ -102,9 +105,12 @@ class Store:
         self._db.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All writes inside become durable together, or none does. May be nested."""
+    def transaction(self, durable: bool = True) -> Iterator[None]:
+        """All writes inside are kept together, or none is. May be nested; the outermost says how durable they are."""
         if self._depth == 0:
+            if durable != self._durable:
+                self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
             self._db.execute("BEGIN IMMEDIATE")
         self._depth += 1
         try:

@@ -138,6 +138,22 @@ def test_a_termination_half_done_is_finished(api: Api) -> None:
     assert info["errors"][0]["code"] == "JobTerminated"
 
 
+@pytest.mark.parametrize("request_first", ["DELETE", "terminate"])
+def test_a_job_can_be_ended_in_the_first_moment_after_a_restart(api: Api, request_first: str) -> None:
+    """The job is not adopted yet when the request comes."""
+    api.create_cluster()
+    api.create_job("job", "echo $$ > $AZ_BATCHAI_MOUNT_ROOT/afs/pid; sleep 1000")
+    pid = share(api) / "pid"
+    wait_until(lambda: pid.exists() and pid.read_text(), "it has begun")
+    restart(api)
+    if request_first == "DELETE":
+        _, headers, _ = api.call("DELETE", api.job("job"))
+    else:
+        _, headers, _ = api.call("POST", f"{api.job('job')}/terminate")
+    assert api.finish(headers)["status"] == "Succeeded"
+    assert not alive(int(pid.read_text()))
+
+
 def test_after_a_reboot_a_running_job_ends_in_a_defined_state(api: Api) -> None:
     api.create_cluster()
     api.create_job("job", "sleep 1000")

@@ -62,7 +62,7 @@ def finish(service: Service, key: str, outcome: JobOutcome) -> Record | None:
             error = TaskError("JobFailed", "Job failed with non-zero exit code")
     if error:
         info["errors"] = [error.body()]
-    with service.store.transaction():
+    with service.store.transaction(durable=False):
         service.store.forget_secrets(key)
         return _enter(service, record, "failed" if error else "succeeded", now)
 
@@ -72,7 +72,7 @@ def _enter(service: Service, record: Record, state: str, now: str) -> Record:
     record.properties["executionStateTransitionTime"] = now
     if "executionInfo" in record.properties:  # it stands last on the wire
         record.properties["executionInfo"] = record.properties.pop("executionInfo")
-    with service.store.transaction():
+    with service.store.transaction(durable=False):
         service.store.update(record, touch=False)
     return record
 

@@ -22,6 +22,7 @@ class LocalEngine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._launcher = Launcher()
+        self._key_lock = asyncio.Lock()
         self._node_key = settings.home / "node_key"
         self._nodes: dict[str, LocalNode] = {}
         self._jobs: dict[str, LocalJob] = {}
@@ -44,7 +45,8 @@ class LocalEngine:
 
     async def allocate(self, spec: NodeSpec) -> Allocation:
         gpus = self._deal_gpus(spec)
-        inner_key = await node_ssh.provide_key(self._node_key)
+        async with self._key_lock:
+            inner_key = await node_ssh.provide_key(self._node_key)
         root = self._settings.home / "nodes" / spec.node_id
         login = replace(spec.login, public_keys=(*spec.login.public_keys, inner_key))
         node = LocalNode(

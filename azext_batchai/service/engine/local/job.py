@@ -46,6 +46,7 @@ class LocalJob:
         self._failed: Process | None = None
         self._runtime: ContainerRuntime | None = None
         self._killer: asyncio.Task[None] | None = None
+        self._unique = plan.output_segment.rsplit("/", 1)[-1]
         self._output = Path()
         self._places: list[_Place] = []
 
@@ -73,7 +74,11 @@ class LocalJob:
         for place in self._places:
             if any(volume.mount_command for volume in self._plan.volumes):
                 await asyncio.to_thread(unmount_below, place.root)
-            await asyncio.to_thread(remove_tree, place.root)
+            # Out of the way at once, for a job of the same name; removed while the next one runs already.
+            waste = place.node.root / "waste" / f"{self._unique}-{self._plan.attempt}"
+            if place.root.exists():
+                place.root.rename(waste)
+                asyncio.get_running_loop().run_in_executor(None, remove_tree, waste)
 
     async def _run(self, resume: bool) -> JobOutcome:
         plan = self._plan
@@ -190,8 +195,7 @@ class LocalJob:
             mpi.write_agent(place.root / "mpi", own)
 
     def _container_name(self, node: LocalNode) -> str:
-        unique = self._plan.output_segment.rsplit("/", 1)[-1]
-        return f"batchai-{unique}-{self._plan.attempt}-{node.spec.node_id}"
+        return f"batchai-{self._unique}-{self._plan.attempt}-{node.spec.node_id}"
 
     async def _start_containers(self, container: Container, resume: bool) -> None:
         runtime = ContainerRuntime.find()
@@ -274,9 +278,7 @@ class LocalJob:
         resume: bool,
         process: Process | None = None,
     ) -> TaskEnd:
-        folder = (
-            place.node.root / "tasks" / f"{self._plan.output_segment.rsplit('/', 1)[-1]}-{self._plan.attempt}" / name
-        )
+        folder = place.node.root / "tasks" / f"{self._unique}-{self._plan.attempt}" / name
         task = Task(self._launcher, folder, self._grace)
         self._tasks.append(task)
         if self._stopping:

@@ -42,7 +42,7 @@ class LocalNode:
 
     async def open(self) -> int:
         """Make the folder and the SSH endpoint; returns the port, the former one where it is free. Raises OSError."""
-        for name in ("home", "tmp", "mounts", "logs", "jobs", "tasks", "bin"):
+        for name in ("home", "tmp", "mounts", "logs", "jobs", "tasks", "bin", "waste"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         mpi.write_mpirun(self.root / "bin")
         node_ssh.write_programs(self.root / "bin")

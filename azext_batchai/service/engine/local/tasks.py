@@ -215,7 +215,7 @@ class Task:
 
     def _result(self, cookie: str) -> TaskEnd:
         end = self._read("exit.json")
-        if end is None:
+        if not end:
             kill_marked(TASK_VARIABLE, cookie)
             raise TaskError(
                 "NodeLost", "The node was lost while the task ran", {"Info": "its supervisor ended without a result"}
