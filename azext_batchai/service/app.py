@@ -34,6 +34,7 @@ from azext_batchai.service.resources import (
 )
 from azext_batchai.service.settings import API_VERSION
 from azext_batchai.service.storage import links
+from azext_batchai.service.storage.data_plane import DataPlane
 from azext_batchai.service.storage.downloads import download
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ class Application:
         self._token = token
         self._local = local
         self._signer = links.LinkSigner(service.vault.derive("links"))
+        self._data_plane = DataPlane(service.storage, service.vault)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -143,6 +145,9 @@ class Application:
         try:
             if path.startswith(f"{links.PREFIX}/") and request.method in ("GET", "HEAD"):
                 return download(request, self._service.storage, self._signer, path[len(links.PREFIX) + 1 :])
+            answer = await self._data_plane.answer(request, raw_path)
+            if answer:
+                return answer
             self._authenticate(request)
             if path.startswith("/_local/"):
                 return _response(await self._local(request.method, path[len("/_local/") :]))

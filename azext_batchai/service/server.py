@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 
+from azext_batchai._version import VERSION
 from azext_batchai.service.app import Application
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.arm.operations import Operations
@@ -26,7 +27,7 @@ from azext_batchai.service.engine.local.engine import LocalEngine
 from azext_batchai.service.instance import LOCK_FILE, Instance, process_start_time
 from azext_batchai.service.resources import cascade, file_servers, job_states
 from azext_batchai.service.secrets_vault import Vault
-from azext_batchai.service.settings import VERSION, Settings
+from azext_batchai.service.settings import Settings
 from azext_batchai.service.storage.layout import StorageLayout
 from azext_batchai.service.store import Record, Store
 

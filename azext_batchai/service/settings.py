@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-VERSION = "1.0.0b1"
+
 API_VERSION = "2018-05-01"
 
 

@@ -18,6 +18,7 @@ from azext_batchai.service.arm.replies import Reply, empty
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.context import Service
 from azext_batchai.service.resources import groups
+from azext_batchai.service.storage.account_keys import account_keys
 from azext_batchai.service.storage.layout import BLOBS, FILES
 from azext_batchai.service.store import Record
 
@@ -50,7 +51,7 @@ def find(service: Service, call: Call) -> Record:
 def project(service: Service, record: Record) -> dict[str, Any]:
     properties = {
         **record.properties,
-        "primaryEndpoints": dict.fromkeys(("blob", "file"), f"{service.base_url}/{record.name}/"),
+        "primaryEndpoints": {kind: f"{service.base_url}/{record.name}.{kind}/" for kind in ("blob", "file")},
         "localPath": str(service.storage.account(record.name)),
     }
     return {**record.body, "properties": properties}
@@ -116,12 +117,8 @@ async def list_by_subscription(service: Service, call: Call) -> Reply:
 async def list_keys(service: Service, call: Call) -> Reply:
     record = find(service, call)
     keys = [
-        {
-            "keyName": name,
-            "value": base64.b64encode(service.vault.derive(f"account {record.name} {name}", 64)).decode(),
-            "permissions": "FULL",
-        }
-        for name in ("key1", "key2")
+        {"keyName": name, "value": base64.b64encode(key).decode(), "permissions": "FULL"}
+        for name, key in account_keys(service.vault, record.name).items()
     ]
     return Reply(200, {"keys": keys})
 

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import re
-from collections.abc import AsyncIterator
-from email.utils import formatdate
-from typing import BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from azext_batchai.service.arm.errors import ArmError
+from azext_batchai.service.storage import content
 from azext_batchai.service.storage.layout import StorageLayout
 from azext_batchai.service.storage.links import LinkSigner
-
-_CHUNK = 1 << 20
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def download(request: Request, layout: StorageLayout, signer: LinkSigner, path: str) -> Response:
@@ -35,10 +28,9 @@ def download(request: Request, layout: StorageLayout, signer: LinkSigner, path: 
     headers = {
         "accept-ranges": "bytes",
         "content-type": "application/octet-stream",
-        "etag": f'"{status.st_mtime_ns:x}-{status.st_size:x}"',
-        "last-modified": formatdate(status.st_mtime, usegmt=True),
+        **content.identity(status),
     }
-    span = _span(request.headers.get("x-ms-range") or request.headers.get("range"), status.st_size)
+    span = content.span(request.headers.get("x-ms-range") or request.headers.get("range"), status.st_size)
     if span is None:
         file.close()
         refused = _error(416, "InvalidRange", "The range lies behind the end of the file.")
@@ -51,31 +43,7 @@ def download(request: Request, layout: StorageLayout, signer: LinkSigner, path: 
     if request.method == "HEAD":
         file.close()
         return Response(status_code=200, headers=headers)
-    return StreamingResponse(_read(file, start, end), 206 if partial else 200, headers)
-
-
-def _span(header: str | None, size: int) -> tuple[int, int, bool] | None:
-    """First byte, one past the last, and whether that is a part; None when the range cannot be served."""
-    match = _RANGE.fullmatch(header.strip()) if header else None
-    if not match or match.groups() == ("", ""):
-        return 0, size, False
-    first, last = match.groups()
-    if not first:
-        return (max(size - int(last), 0), size, True) if int(last) and size else None
-    start = int(first)
-    end = min(int(last) + 1, size) if last else size
-    return (start, end, True) if start < end else None
-
-
-async def _read(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
-    with file:
-        file.seek(start)
-        while start < end:
-            chunk = await asyncio.to_thread(file.read, min(_CHUNK, end - start))
-            if not chunk:
-                return
-            start += len(chunk)
-            yield chunk
+    return StreamingResponse(content.read(file, start, end), 206 if partial else 200, headers)
 
 
 def _error(status: int, code: str, message: str) -> JSONResponse:
