@@ -46,7 +46,7 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
         assert module.relative_to(CHECKOUT).as_posix() in names
     assert metadata["Requires-Python"] == ">=3.10"
     needed = {re.split(r"[<>=]", requirement)[0] for requirement in metadata.get_all("Requires-Dist") or []}
-    assert needed == {"azure-mgmt-batchai", "msrest", "starlette", "uvicorn", "asyncssh"}
+    assert needed == {"azure-mgmt-batchai", "msrest", "starlette", "uvicorn", "asyncssh", "azure-identity"}
 
 
 @pytest.mark.slow
