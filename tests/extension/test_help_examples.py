@@ -171,9 +171,7 @@ def lab(request: pytest.FixtureRequest, folder: Path, service: Service, name: st
 
 
 @pytest.mark.parametrize(("name", "text"), examples(of_local=False))
-def test_example(request: pytest.FixtureRequest, lab: Lab, name: str, text: str) -> None:
-    if name == "batchai cluster file list":
-        request.applymarker(pytest.mark.xfail(reason="the embedded service does not serve storage accounts yet"))
+def test_example(lab: Lab, name: str, text: str) -> None:
     if re.search(NODE_ID, text):
         text = re.sub(NODE_ID, lab.node(), text)
     run(text, "--subscription", lab.subscription)
