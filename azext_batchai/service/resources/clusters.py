@@ -8,18 +8,18 @@ from typing import Any
 
 from azext_batchai.service.arm import operations, paging, replies
 from azext_batchai.service.arm.call import Call
-from azext_batchai.service.arm.errors import bad_request, conflict, not_found, not_supported
-from azext_batchai.service.arm.ids import batchai_id, key_of
+from azext_batchai.service.arm.errors import bad_request, conflict, not_supported
+from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.arm.schema import Array, Cleaned, Enum, Field, Integer, Object, String, clean
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.context import Service
 from azext_batchai.service.controller import ClusterController
 from azext_batchai.service.node_pool import NodePool
-from azext_batchai.service.resources import accounts, cascade, quotas, volumes, workspaces
+from azext_batchai.service.resources import accounts, quotas, volumes, workspaces
+from azext_batchai.service.resources.nested import Nested
 from azext_batchai.service.store import Record
 
-KIND = "cluster"
 MAX_NODES = 1000
 
 
@@ -122,19 +122,6 @@ CLUSTER = Object(
 _PATCH = Object({"scaleSettings": Field(SCALE_SETTINGS, required=True)})
 
 
-def find(service: Service, call: Call) -> Record:
-    """The cluster that the path names. Raises ArmError 404, for a missing workspace too."""
-    workspaces.find(service, call)
-    record = service.store.get(key_of(_id(call)))
-    if not record:
-        raise not_found("cluster", call.names[1])
-    return record
-
-
-def _id(call: Call) -> str:
-    return batchai_id(call.subscription, call.group, "workspaces", call.names[0], "clusters", call.names[1])
-
-
 def project(service: Service, record: Record) -> dict[str, Any]:
     """The body as the wire shows it: the stored one with what the nodes are doing now."""
     controller = service.controllers.get(record.key)
@@ -152,20 +139,23 @@ def project(service: Service, record: Record) -> dict[str, Any]:
     return {**record.body, "properties": properties}
 
 
+NESTED = Nested("cluster", "clusters", project)
+
+
 async def create(service: Service, call: Call) -> Reply:
     """202; 200 for the same body again, 409 for another (wire.md 1.3)."""
     workspace = workspaces.find(service, call)
     cleaned = clean(CLUSTER, call.properties())
     fingerprint = service.vault.fingerprint(call.properties())
-    existing = service.store.get(key_of(_id(call)))
+    existing = NESTED.look_up(service, call)
     if existing:
         if existing.internal.get("deleting") or existing.internal["fingerprint"] != fingerprint:
             raise conflict(f"The cluster {existing.name} already exists with other properties.")
         return replies.resource(existing, project(service, existing))
     quotas.check_new_cluster(service, call.subscription, workspace.body["location"])
     quotas.check_target(service, cleaned.body["vmSize"], cleaned.body["scaleSettings"])
-    resource_id = batchai_id(call.subscription, call.group, "workspaces", workspace.name, "clusters", call.name)
-    record = Record(key_of(resource_id), KIND, workspace.key, {"id": resource_id, "name": call.name})
+    resource_id = NESTED.id(call, workspace.name, call.name)
+    record = Record(key_of(resource_id), NESTED.kind, workspace.key, {"id": resource_id, "name": call.name})
     record.internal = {
         "fingerprint": fingerprint,
         "login": accounts.take_login(cleaned, "properties.userAccountSettings", cleaned.body["userAccountSettings"]),
@@ -226,14 +216,9 @@ def _inherited_subnet(service: Service, properties: dict[str, Any]) -> dict[str,
     return None
 
 
-async def get(service: Service, call: Call) -> Reply:
-    record = find(service, call)
-    return replies.resource(record, project(service, record))
-
-
 async def update(service: Service, call: Call) -> Reply:
     """PATCH of the scale settings: 200 with the new settings and the old allocation state (wire.md 1.3)."""
-    record = find(service, call)
+    record = NESTED.find(service, call)
     if record.internal.get("deleting"):
         raise conflict(f"The cluster {record.name} is being deleted.")
     settings = clean(_PATCH, call.properties()).body["scaleSettings"]
@@ -247,30 +232,10 @@ async def update(service: Service, call: Call) -> Reply:
     return replies.resource(record, before)
 
 
-async def list_by_workspace(service: Service, call: Call) -> Reply:
-    parent = workspaces.find(service, call).key
-    return paging.record_page(
-        call,
-        lambda after, limit: service.store.children(parent, KIND, after, limit),
-        lambda record: project(service, record),
-    )
-
-
 async def list_remote_login(service: Service, call: Call) -> Reply:
     """Node ids with the address and port of their SSH endpoints (wire.md 1.3)."""
-    record = find(service, call)
+    record = NESTED.find(service, call)
     return paging.item_page(call, service.controllers[record.key].nodes.remote_login())
-
-
-async def delete(service: Service, call: Call) -> Reply:
-    """202; ends when the last node is gone. Job records stay (wire.md 3.4)."""
-    workspace = workspaces.find(service, call)
-    record = service.store.get(key_of(_id(call)))
-    if not record:
-        return replies.empty(204)
-    resource_id = f"{call.subscription}${call.group}${workspace.name}${record.name}"
-    operation = cascade.delete_in_background(service, record, resource_id)
-    return operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
 
 
 async def tear_down(service: Service, record: Record) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import uuid
+from pathlib import Path
 from typing import Any
 
-from azext_batchai.service.arm import operations, paging, replies
+from azext_batchai.service.arm import operations, replies
 from azext_batchai.service.arm.call import Call
-from azext_batchai.service.arm.errors import conflict, not_found
-from azext_batchai.service.arm.ids import batchai_id, key_of
+from azext_batchai.service.arm.errors import conflict
+from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.arm.schema import Array, Enum, Field, Integer, Object, String, clean
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.context import Service
-from azext_batchai.service.resources import accounts, cascade, volumes, workspaces
+from azext_batchai.service.resources import accounts, volumes, workspaces
+from azext_batchai.service.resources.nested import Nested
 from azext_batchai.service.store import Record
 
-KIND = "fileserver"
 MOUNT_POINT = "/data"
 _SSH = Object(
     {
@@ -43,24 +45,15 @@ _FILE_SERVER = Object(
 )
 
 
-def find(service: Service, call: Call) -> Record:
-    workspaces.find(service, call)
-    record = service.store.get(key_of(_id(call)))
-    if not record:
-        raise not_found("fileserver", call.names[1])
-    return record
-
-
-def _id(call: Call) -> str:
-    """The id has `fileservers` where the URL has `fileServers` (wire.md 1.0)."""
-    return batchai_id(call.subscription, call.group, "workspaces", call.names[0], "fileservers", call.names[1])
+# The id has `fileservers` where the URL has `fileServers` (wire.md 1.0).
+NESTED = Nested("fileserver", "fileservers")
 
 
 async def create(service: Service, call: Call) -> Reply:
     workspace = workspaces.find(service, call)
     cleaned = clean(_FILE_SERVER, call.properties())
     fingerprint = service.vault.fingerprint(call.properties())
-    existing = service.store.get(key_of(_id(call)))
+    existing = NESTED.look_up(service, call)
     if existing:
         if existing.internal.get("deleting") or existing.internal["fingerprint"] != fingerprint:
             raise conflict(f"The file server {existing.name} already exists with other properties.")
@@ -74,7 +67,7 @@ async def create(service: Service, call: Call) -> Reply:
         f"/providers/Microsoft.Network/virtualNetworks/{unique}vnet/subnets/Subnet-1"
     }
     body: dict[str, Any] = {
-        "id": batchai_id(call.subscription, call.group, "workspaces", workspace.name, "fileservers", call.name),
+        "id": NESTED.id(call, workspace.name, call.name),
         "name": call.name,
         "type": "Microsoft.BatchAI/workspaces/fileservers",
         "properties": {
@@ -85,7 +78,7 @@ async def create(service: Service, call: Call) -> Reply:
             "subnet": subnet,
         },
     }
-    record = Record(key_of(body["id"]), KIND, workspace.key, body)
+    record = Record(key_of(body["id"]), NESTED.kind, workspace.key, body)
     record.internal = {
         "fingerprint": fingerprint,
         "login": accounts.take_login(cleaned, path, settings),
@@ -119,38 +112,13 @@ async def _open(service: Service, record: Record) -> None:
 
 async def resume(service: Service) -> None:
     """Open the endpoints again after a restart."""
-    for record in service.store.all_of(KIND):
+    for record in service.store.all_of(NESTED.kind):
         if not record.internal.get("deleting"):
             await _open(service, record)
             with service.store.transaction():
                 service.store.update(record, touch=False)
 
 
-async def get(service: Service, call: Call) -> Reply:
-    record = find(service, call)
-    return replies.resource(record, record.body)
-
-
-async def list_by_workspace(service: Service, call: Call) -> Reply:
-    parent = workspaces.find(service, call).key
-    return paging.record_page(
-        call, lambda after, limit: service.store.children(parent, KIND, after, limit), lambda record: record.body
-    )
-
-
-async def delete(service: Service, call: Call) -> Reply:
-    workspace = workspaces.find(service, call)
-    record = service.store.get(key_of(_id(call)))
-    if not record:
-        return replies.empty(204)
-    resource_id = f"{call.subscription}${call.group}${workspace.name}${record.name}"
-    operation = cascade.delete_in_background(service, record, resource_id)
-    return operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
-
-
 async def tear_down(service: Service, record: Record) -> None:
-    import shutil
-    from pathlib import Path
-
     await service.engine.close_file_server(record.key)
     await asyncio.to_thread(shutil.rmtree, Path(record.internal["folder"]).parent, ignore_errors=True)
