@@ -6,6 +6,7 @@ import asyncio
 import os
 import shlex
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,6 +29,9 @@ _HOST = """Host {names}
 """
 
 
+_making = threading.Lock()
+
+
 async def provide_key(path: Path) -> str:
     """The public half of the key that nodes log in to each other with; made where it does not exist."""
     if not path.exists():
@@ -38,13 +42,16 @@ async def provide_key(path: Path) -> str:
 def _make_key(path: Path) -> None:
     import asyncssh
 
-    key = asyncssh.generate_private_key("ssh-ed25519", comment="batchai nodes")
-    path.with_suffix(".pub").write_bytes(key.export_public_key())
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key.export_private_key())
-    temporary.rename(path)
+    with _making:  # the nodes of a cluster are allocated at the same time
+        if path.exists():
+            return
+        key = asyncssh.generate_private_key("ssh-ed25519", comment="batchai nodes")
+        path.with_suffix(".pub").write_bytes(key.export_public_key())
+        temporary = path.with_suffix(".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(key.export_private_key())
+        temporary.rename(path)
 
 
 def write_programs(folder: Path) -> None:
