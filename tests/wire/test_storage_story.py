@@ -1,5 +1,7 @@
 """Storage and clusters together: what a user uploads is what jobs read, what jobs write is what a user downloads."""
 
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from harness import az
 from harness.cluster import ok, wait_for_nodes
+from harness.sandbox import CHECKOUT
 from harness.service import Service
 from wire import accounts
 
@@ -99,3 +102,13 @@ def test_cluster_file_list(service: Service, storage: accounts.Account, kind: st
     assert storage.endpoints["file" if kind == "afs" else "blob"] in out["download_url"]
     with urllib.request.urlopen(out["download_url"], timeout=10) as response:
         assert response.read() == b"installed\n"
+
+
+@pytest.mark.documented
+def test_the_connection_string_of_the_documentation(storage: accounts.Account, tmp_path: Path) -> None:
+    text = (CHECKOUT / "docs/storage.md").read_text(encoding="utf-8")
+    program = text.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "connection_string.py").write_text(program, encoding="utf-8")
+    command = [sys.executable, str(tmp_path / "connection_string.py"), storage.name]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    assert printed == f"{storage.connection_string}\n"

@@ -123,6 +123,7 @@ async def put_block(call: StorageCall) -> Response:
 
 
 async def put_block_list(call: StorageCall) -> Response:
+    call.tree.place(call.path)
     staged = StagedBlocks(call.layout, call.account, call.name, call.path)
     blocks = staged.listed(await uploads.whole(call.request, uploads.MAX_BLOCK_LIST))
     place = _place_to_write(call)

@@ -10,7 +10,8 @@ from email.utils import formatdate
 from typing import BinaryIO
 
 CHUNK = 1 << 20
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
+_NUMBER = re.compile(r"[0-9]{1,19}")
 
 
 def identity(status: os.stat_result) -> dict[str, str]:
@@ -19,6 +20,11 @@ def identity(status: os.stat_result) -> dict[str, str]:
         "etag": f'"0x{status.st_mtime_ns:X}-{status.st_ino:X}-{status.st_size:X}"',
         "last-modified": formatdate(status.st_mtime, usegmt=True),
     }
+
+
+def number(text: str) -> int | None:
+    """A number in a header or parameter; None for anything else."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def span(header: str | None, size: int) -> tuple[int, int, bool] | None:

@@ -16,6 +16,7 @@ from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.secrets_vault import Vault
 from azext_batchai.service.storage import blobs_rest, files_rest, shared_access, shared_key
 from azext_batchai.service.storage.account_keys import account_keys
+from azext_batchai.service.storage.content import number
 from azext_batchai.service.storage.faults import StorageFault, bad_input, forbidden, not_implemented
 from azext_batchai.service.storage.grants import CONTAINER, EVERYTHING, OBJECT, SERVICE, Grant
 from azext_batchai.service.storage.layout import BLOBS, FILES, StorageLayout
@@ -180,6 +181,10 @@ def _of_disk(exc: OSError) -> StorageFault:
         return StorageFault(409, "InsufficientDiskSpace", "There is no room left on the disk of the embedded service.")
     if exc.errno in (errno.EACCES, errno.EPERM):
         return forbidden(f"The file system does not permit it: {exc.strerror}.", "InsufficientAccountPermissions")
+    if exc.errno == errno.ENAMETOOLONG:
+        return bad_input("The path is too long.", "InvalidResourceName")
+    if exc.errno == errno.ENOENT:
+        return StorageFault(404, "ResourceNotFound", "The specified resource went away meanwhile.")
     return StorageFault(500, "InternalError", f"The file system refused: {exc.strerror}; see the service's log.")
 
 
@@ -193,8 +198,8 @@ async def _refuse(request: Request, fault: StorageFault) -> Response:
 
 async def _drain(request: Request) -> None:
     """Read a body that nobody wants: a client that cannot send it to the end does not read the answer."""
-    length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) <= _DRAINED and "expect" not in request.headers:
+    length = number(request.headers.get("content-length", "0"))
+    if length is not None and length <= _DRAINED and "expect" not in request.headers:
         with contextlib.suppress(RuntimeError):  # it was read already
             async for _ in request.stream():
                 pass

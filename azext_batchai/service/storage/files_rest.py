@@ -218,19 +218,19 @@ def _check_parent(place: Path) -> None:
 
 
 def _new_size(call: StorageCall) -> int:
-    text = call.headers.get("x-ms-content-length", "")
-    if not text.isdecimal() or int(text) > MAX_FILE:
+    size = content.number(call.headers.get("x-ms-content-length", ""))
+    if size is None or size > MAX_FILE:
         raise bad_input("The header x-ms-content-length must be a size of 4 TiB at most.", "InvalidHeaderValue")
-    return int(text)
+    return size
 
 
 def _range_to_write(call: StorageCall, size: int) -> tuple[int, int]:
-    first, _, last = (call.range or "").removeprefix("bytes=").partition("-")
-    if not first.isdecimal() or not last.isdecimal() or int(first) > int(last):
+    first, last = (content.number(part) for part in f"{call.range}-".removeprefix("bytes=").split("-")[:2])
+    if first is None or last is None or first > last:
         raise bad_input("The header x-ms-range must be bytes=FIRST-LAST.", "InvalidHeaderValue")
-    if int(last) >= size:
+    if last >= size:
         raise StorageFault(416, "InvalidRange", "The range specified is invalid for the current size of the resource.")
-    return int(first), int(last)
+    return first, last
 
 
 def _write(path: Path, start: int, data: bytes) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
+from azext_batchai.service.storage.content import number
 from azext_batchai.service.storage.faults import StorageFault, bad_input
 from azext_batchai.service.storage.grants import EVERYTHING, Grant
 from azext_batchai.service.storage.layout import BLOBS, FILES, StorageLayout
@@ -65,10 +66,10 @@ class StorageCall:
 
     @property
     def page_size(self) -> int:
-        text = self.query.get("maxresults", "5000")
-        if not text.isdecimal() or int(text) < 1:
+        size = number(self.query.get("maxresults", "5000"))
+        if not size:
             raise bad_input("'maxresults' must be a positive number.", "OutOfRangeQueryParameterValue")
-        return min(int(text), 5000)
+        return min(size, 5000)
 
     @property
     def marker(self) -> str:

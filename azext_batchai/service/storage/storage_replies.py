@@ -19,6 +19,7 @@ from starlette.responses import Response, StreamingResponse
 
 from azext_batchai.service.storage import conditions, content
 from azext_batchai.service.storage.faults import StorageFault, bad_input
+from azext_batchai.service.storage.layout import SHARE_PATTERN
 from azext_batchai.service.storage.storage_call import StorageCall
 from azext_batchai.service.storage.uploads import MAX_RANGE
 from azext_batchai.service.storage.xml_text import legible
@@ -137,7 +138,7 @@ async def list_roots(call: StorageCall, tags: tuple[str, str], properties: dict[
     root = enumeration(call)
     entries = ElementTree.SubElement(root, tags[0])
     prefix, start = call.query.get("prefix", ""), call.marker
-    names = call.layout.names(call.account, call.service)
+    names = filter(SHARE_PATTERN.fullmatch, call.layout.names(call.account, call.service))
     found, marker = page(call, (name for name in names if name.startswith(prefix) and name >= start), str)
     for name in found:
         entry = ElementTree.SubElement(entries, tags[1])

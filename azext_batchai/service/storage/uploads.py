@@ -13,7 +13,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-from azext_batchai.service.storage.content import CHUNK
+from azext_batchai.service.storage.content import CHUNK, number
 from azext_batchai.service.storage.faults import StorageFault, bad_input
 from azext_batchai.service.storage.tree import PARTIAL_PREFIX
 
@@ -25,12 +25,12 @@ MAX_BLOCK_LIST = 8 << 20
 
 def content_length(request: Request, limit: int) -> int:
     """Raises StorageFault for a body of unknown or too great length."""
-    text = request.headers.get("content-length", "")
-    if not text.isdecimal():
+    length = number(request.headers.get("content-length", ""))
+    if length is None:
         raise StorageFault(411, "MissingContentLengthHeader", "The Content-Length header was not specified.")
-    if int(text) > limit:
+    if length > limit:
         raise StorageFault(413, "RequestBodyTooLarge", f"The body of this request may have {limit} bytes at most.")
-    return int(text)
+    return length
 
 
 async def whole(request: Request, limit: int) -> bytes:
