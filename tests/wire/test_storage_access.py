@@ -7,6 +7,7 @@ import http.client
 import os
 import re
 import socket
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -46,10 +47,20 @@ def file_url(account: Account, sas: str, path: str = "data/f%20%C3%BC.txt") -> s
     return f"{account.endpoints['file']}{path}?{sas}"
 
 
-def signed(account: Account, method: str, raw_path: str, date: str | None = None, **headers: str) -> tuple[int, bytes]:
-    """A request over http.client, which leaves the path as it is, signed with the account's key."""
+def signed(
+    account: Account,
+    method: str,
+    raw_path: str,
+    date: str | None = None,
+    order: Callable[[str], str] = str,
+    **headers: str,
+) -> tuple[int, bytes]:
+    """A request over http.client, which leaves the path as it is, signed with the account's key.
+
+    The headers are signed in the `order` of their names, the parameters as they stand.
+    """
     own = {"x-ms-date": date or formatdate(usegmt=True), "x-ms-version": "2019-02-02", **headers}
-    lines = "".join(f"{name}:{value}\n" for name, value in sorted(own.items()))
+    lines = "".join(f"{name}:{value}\n" for name, value in sorted(own.items(), key=lambda item: order(item[0])))
     path, _, query = raw_path.partition("?")
     parameters = "".join("\n" + pair.replace("=", ":") for pair in sorted(query.split("&"))) if query else ""
     text = f"{method}{chr(10) * 12}{lines}/{account.name}{path}{parameters}"
@@ -99,6 +110,16 @@ def test_an_old_request_is_refused(account: Account, share: Path) -> None:
     path = f"/{account.name}.file/data/f%20%C3%BC.txt"
     assert signed(account, "GET", path) == (200, b"0123456789")
     assert signed(account, "GET", path, date=formatdate(0, usegmt=True))[0] == 403
+
+
+def test_ways_of_signing(account: Account, share: Path) -> None:
+    """Clients differ in whether hyphens count when headers are sorted, and in whether a plus is a space."""
+    path = f"/{account.name}.file/data/f%20%C3%BC.txt"
+    headers = {"x-ms-a-z": "1", "x-ms-aa": "2"}
+    assert signed(account, "GET", path, **headers)[0] == 200
+    assert signed(account, "GET", path, order=lambda name: name.replace("-", ""), **headers)[0] == 200
+    assert signed(account, "GET", path, order=lambda name: name[::-1], **headers)[0] == 403
+    assert signed(account, "GET", f"/{account.name}.file/data?comp=list&prefix=a+b&restype=directory")[0] == 200
 
 
 def test_arm_and_management_keep_their_paths(service: Service, api: Api) -> None:
