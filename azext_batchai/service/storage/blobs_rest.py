@@ -1,0 +1,198 @@
+"""Azure Blobs over REST: containers and block blobs.
+
+https://learn.microsoft.com/rest/api/storageservices/blob-service-rest-api
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from starlette.responses import Response
+
+from azext_batchai.service.storage import conditions, content, uploads
+from azext_batchai.service.storage.blocks import StagedBlocks
+from azext_batchai.service.storage.faults import StorageFault, bad_input, not_implemented
+from azext_batchai.service.storage.storage_call import StorageCall
+from azext_batchai.service.storage.storage_replies import (
+    add_properties,
+    changed,
+    content_type,
+    create_root,
+    download,
+    enumeration,
+    finished,
+    list_roots,
+    missing,
+    page,
+)
+from azext_batchai.service.storage.tree import Entry, Tree
+from azext_batchai.service.storage.xml_text import add_name
+
+_LEASE = {"LeaseStatus": "unlocked", "LeaseState": "available"}
+_LEASE_HEADERS = {"x-ms-lease-status": "unlocked", "x-ms-lease-state": "available"}
+
+
+async def list_containers(call: StorageCall) -> Response:
+    return await list_roots(call, ("Containers", "Container"), _LEASE)
+
+
+async def create_container(call: StorageCall) -> Response:
+    return create_root(call)
+
+
+async def container_properties(call: StorageCall) -> Response:
+    return Response(headers={**content.identity(call.tree.root.stat()), **_LEASE_HEADERS})
+
+
+async def delete_container(call: StorageCall) -> Response:
+    conditions.check(call.headers, call.tree.root.stat(), reading=False)
+    await asyncio.to_thread(shutil.rmtree, call.tree.root)
+    await asyncio.to_thread(StagedBlocks.forget_container, call.layout, call.account, call.name)
+    return Response(status_code=202)
+
+
+async def list_blobs(call: StorageCall) -> Response:
+    delimiter = call.query.get("delimiter", "")
+    if delimiter not in ("", "/"):
+        raise not_implemented(f"The delimiter '{delimiter}' is not supported, only '/' is.")
+    prefix, start = call.query.get("prefix", ""), call.marker
+    entries = _level(call.tree, prefix, start) if delimiter else call.tree.walk(prefix, start)
+    found, marker = await asyncio.to_thread(page, call, entries, lambda entry: entry.name)
+    root = enumeration(call, ContainerName=call.name)
+    blobs = ElementTree.SubElement(root, "Blobs")
+    for entry in found:
+        element = ElementTree.SubElement(blobs, "BlobPrefix" if entry.is_folder else "Blob")
+        add_name(element, entry.name)
+        if not entry.is_folder:
+            add_properties(element, _properties(entry))
+    return finished(root, marker)
+
+
+def _level(tree: Tree, prefix: str, start: str) -> Iterator[Entry]:
+    """The blobs of one folder, and its folders as prefixes."""
+    base, slash, _ = prefix.rpartition("/")
+    folder = tree.folder(base)
+    for entry in tree.entries(folder) if folder else ():
+        path = base + slash + entry.name
+        if path.startswith(prefix) and path >= start:
+            yield Entry(path, entry.status)
+
+
+def _properties(entry: Entry) -> dict[str, str]:
+    state = content.identity(entry.status)
+    return {
+        "Creation-Time": state["last-modified"],
+        "Last-Modified": state["last-modified"],
+        "Etag": state["etag"].strip('"'),
+        "Content-Length": str(entry.status.st_size),
+        "Content-Type": content_type(entry.name),
+        "BlobType": "BlockBlob",
+        "ServerEncrypted": "false",
+        **_LEASE,
+    }
+
+
+async def put_blob(call: StorageCall) -> Response:
+    kind = call.headers.get("x-ms-blob-type", "")
+    if kind != "BlockBlob":
+        if kind in ("PageBlob", "AppendBlob"):
+            raise not_implemented(f"Blobs of type {kind} are not supported, only BlockBlob.")
+        raise bad_input("The header x-ms-blob-type must be BlockBlob.", "InvalidHeaderValue")
+    place = _place_to_write(call)
+    async with uploads.partial(place) as path:
+        md5 = await uploads.receive(call.request, path, uploads.MAX_BLOB, "x-ms-blob-content-md5")
+        return _commit(call, path, place, {"content-md5": base64.b64encode(md5).decode()})
+
+
+async def put_block(call: StorageCall) -> Response:
+    call.tree.place(call.path)
+    staged = StagedBlocks(call.layout, call.account, call.name, call.path)
+    block = staged.block(call.query.get("blockid", ""))
+    staged.make()
+    async with uploads.partial(block) as path:
+        md5 = await uploads.receive(call.request, path, uploads.MAX_BLOCK)
+        os.replace(path, block)
+    headers = {"content-md5": base64.b64encode(md5).decode(), "x-ms-request-server-encrypted": "false"}
+    return Response(status_code=201, headers=headers)
+
+
+async def put_block_list(call: StorageCall) -> Response:
+    staged = StagedBlocks(call.layout, call.account, call.name, call.path)
+    blocks = staged.listed(await uploads.whole(call.request, uploads.MAX_BLOCK_LIST))
+    place = _place_to_write(call)
+    async with uploads.partial(place) as path:
+        await asyncio.to_thread(uploads.join, path, blocks)
+        response = _commit(call, path, place, {})
+    await asyncio.to_thread(staged.forget)
+    return response
+
+
+async def get_blob(call: StorageCall) -> Response:
+    return await download(call, call.tree.file(call.path), _blob_headers)
+
+
+def _blob_headers(status: os.stat_result) -> dict[str, str]:
+    created = content.identity(status)["last-modified"]
+    return {"x-ms-blob-type": "BlockBlob", "x-ms-creation-time": created, **_LEASE_HEADERS}
+
+
+async def delete_blob(call: StorageCall) -> Response:
+    path = call.tree.file(call.path)
+    conditions.check(call.headers, path.stat() if path else None, reading=False)
+    if not path:
+        raise missing(call)
+    place = call.tree.place(call.path)
+    place.unlink()
+    _prune(call.tree, place.parent)
+    return Response(status_code=202)
+
+
+def _prune(tree: Tree, folder: Path) -> None:
+    """Remove the folders that were there only for the sake of a blob: a container has none of its own."""
+    while folder != tree.root and folder.is_relative_to(tree.root):
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+        folder = folder.parent
+
+
+def _place_to_write(call: StorageCall) -> Path:
+    """Where the blob will be, after a first look at the conditions. Raises StorageFault."""
+    place = call.tree.place(call.path)
+    _check_conditions(call, place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise _clash("a part of its path is a blob") from None
+    return place
+
+
+def _check_conditions(call: StorageCall, place: Path) -> None:
+    status = place.stat() if place.is_file() else None
+    conditions.check(call.headers, status, reading=False)
+    if status:
+        call.grant.require("w", "o")  # a signature that allows to create does not allow to overwrite
+
+
+def _commit(call: StorageCall, path: Path, place: Path, headers: dict[str, str]) -> Response:
+    _check_conditions(call, place)
+    try:
+        if place.is_dir() and not place.is_symlink():
+            place.rmdir()
+        os.replace(path, place)
+    except OSError:
+        if place.is_dir():
+            raise _clash("it is a folder that has blobs") from None
+        raise
+    return changed(201, place, headers)
+
+
+def _clash(why: str) -> StorageFault:
+    return StorageFault(409, "ResourceTypeMismatch", f"The blob cannot be kept as a file here: {why}.")

@@ -1,0 +1,46 @@
+"""The content of files over HTTP: ranges, entity tags, and reading in constant memory, of files that may grow."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from email.utils import formatdate
+from typing import BinaryIO
+
+CHUNK = 1 << 20
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+def identity(status: os.stat_result) -> dict[str, str]:
+    """The headers that tell one state of a file from another."""
+    return {
+        "etag": f'"0x{status.st_mtime_ns:X}-{status.st_ino:X}-{status.st_size:X}"',
+        "last-modified": formatdate(status.st_mtime, usegmt=True),
+    }
+
+
+def span(header: str | None, size: int) -> tuple[int, int, bool] | None:
+    """First byte, one past the last, and whether that is a part; None when the range cannot be served."""
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if not match or match.groups() == ("", ""):
+        return 0, size, False
+    first, last = match.groups()
+    if not first:
+        return (max(size - int(last), 0), size, True) if int(last) and size else None
+    start = int(first)
+    end = min(int(last) + 1, size) if last else size
+    return (start, end, True) if start < end else None
+
+
+async def read(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
+    """The bytes from `start` to `end`, fewer where the file became shorter; closes the file."""
+    with file:
+        file.seek(start)
+        while start < end:
+            chunk = await asyncio.to_thread(file.read, min(CHUNK, end - start))
+            if not chunk:
+                return
+            start += len(chunk)
+            yield chunk

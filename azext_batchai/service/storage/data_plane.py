@@ -1,0 +1,200 @@
+"""The data plane of storage accounts: who may do what, and which operation a request asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from azext_batchai.service.arm.errors import ArmError
+from azext_batchai.service.secrets_vault import Vault
+from azext_batchai.service.storage import blobs_rest, files_rest, shared_access, shared_key
+from azext_batchai.service.storage.account_keys import account_keys
+from azext_batchai.service.storage.faults import StorageFault, bad_input, forbidden, not_implemented
+from azext_batchai.service.storage.grants import CONTAINER, EVERYTHING, OBJECT, SERVICE, Grant
+from azext_batchai.service.storage.layout import BLOBS, FILES, StorageLayout
+from azext_batchai.service.storage.storage_call import StorageCall, settle_service, take
+
+log = logging.getLogger(__name__)
+
+SERVICE_VERSION = "2026-04-06"
+_DRAINED = 256 << 20
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`letters`: the permissions of a signature of which one is needed; `type`: the type of resource it must be for."""
+
+    handler: Callable[[StorageCall], Awaitable[Response]]
+    letters: str
+    type: str
+    account_only: bool = False
+
+
+# Method; whether an account (""), a share or container ("/") or what is in one ("/*") is named; restype; comp.
+_Pattern = tuple[str, str, str, str]
+_FILES: dict[_Pattern, Operation] = {
+    ("GET", "", "", "list"): Operation(files_rest.list_shares, "l", SERVICE, True),
+    ("PUT", "/", "share", ""): Operation(files_rest.create_share, "cw", CONTAINER, True),
+    ("GET", "/", "share", ""): Operation(files_rest.share_properties, "r", CONTAINER, True),
+    ("DELETE", "/", "share", ""): Operation(files_rest.delete_share, "d", CONTAINER, True),
+    ("GET", "/", "directory", ""): Operation(files_rest.directory_properties, "r", OBJECT),
+    ("GET", "/", "directory", "list"): Operation(files_rest.list_directory, "l", CONTAINER),
+    ("PUT", "/*", "directory", ""): Operation(files_rest.create_directory, "cw", OBJECT),
+    ("GET", "/*", "directory", ""): Operation(files_rest.directory_properties, "r", OBJECT),
+    ("GET", "/*", "directory", "list"): Operation(files_rest.list_directory, "l", CONTAINER),
+    ("DELETE", "/*", "directory", ""): Operation(files_rest.delete_directory, "d", OBJECT),
+    ("PUT", "/*", "", ""): Operation(files_rest.create_file, "cw", OBJECT),
+    ("PUT", "/*", "", "range"): Operation(files_rest.put_range, "w", OBJECT),
+    ("PUT", "/*", "", "properties"): Operation(files_rest.resize_file, "w", OBJECT),
+    ("GET", "/*", "", "rangelist"): Operation(files_rest.list_ranges, "r", OBJECT),
+    ("GET", "/*", "", ""): Operation(files_rest.get_file, "r", OBJECT),
+    ("DELETE", "/*", "", ""): Operation(files_rest.delete_file, "d", OBJECT),
+}
+_BLOBS: dict[_Pattern, Operation] = {
+    ("GET", "", "", "list"): Operation(blobs_rest.list_containers, "l", SERVICE, True),
+    ("PUT", "/", "container", ""): Operation(blobs_rest.create_container, "cw", CONTAINER, True),
+    ("GET", "/", "container", ""): Operation(blobs_rest.container_properties, "r", CONTAINER, True),
+    ("DELETE", "/", "container", ""): Operation(blobs_rest.delete_container, "d", CONTAINER, True),
+    ("GET", "/", "container", "list"): Operation(blobs_rest.list_blobs, "l", CONTAINER),
+    ("PUT", "/*", "", ""): Operation(blobs_rest.put_blob, "cw", OBJECT),
+    ("PUT", "/*", "", "block"): Operation(blobs_rest.put_block, "cw", OBJECT),
+    ("PUT", "/*", "", "blocklist"): Operation(blobs_rest.put_block_list, "cw", OBJECT),
+    ("GET", "/*", "", ""): Operation(blobs_rest.get_blob, "r", OBJECT),
+    ("DELETE", "/*", "", ""): Operation(blobs_rest.delete_blob, "d", OBJECT),
+}
+_OPERATIONS = {FILES: _FILES, BLOBS: _BLOBS}
+
+# Headers that ask for what is not kept or done here, with the values that ask for nothing.
+_UNSUPPORTED = {
+    "x-ms-access-tier": set[str](),
+    "x-ms-blob-public-access": set(),
+    "x-ms-content-crc64": set(),
+    "x-ms-copy-source": set(),
+    "x-ms-encryption-key": set(),
+    "x-ms-encryption-scope": set(),
+    "x-ms-file-permission": {"inherit", "preserve"},
+    "x-ms-file-permission-key": set(),
+    "x-ms-file-attributes": {"none", "archive", "directory", "preserve"},
+    "x-ms-file-creation-time": {"now", "preserve"},
+    "x-ms-file-last-write-time": {"now", "preserve"},
+    "x-ms-file-rename-source": set(),
+    "x-ms-group": set(),
+    "x-ms-if-tags": set(),
+    "x-ms-immutability-policy-until-date": set(),
+    "x-ms-legal-hold": {"false"},
+    "x-ms-mode": set(),
+    "x-ms-owner": set(),
+    "x-ms-range-get-content-crc64": {"false"},
+    "x-ms-share-quota": set(),
+    "x-ms-structured-body": set(),
+    "x-ms-tags": set(),
+}
+
+
+class DataPlane:
+    """Answers requests to the shares and containers of accounts."""
+
+    def __init__(self, layout: StorageLayout, vault: Vault) -> None:
+        self._layout = layout
+        self._vault = vault
+
+    async def answer(self, request: Request, raw_path: str) -> Response | None:
+        """The answer to a request to an existing storage account; None for any other request."""
+        call = take(request, self._layout, raw_path)
+        if not call:
+            return None
+        try:
+            response = await self._answer(call)
+        except StorageFault as exc:
+            response = await _refuse(request, exc)
+        except ArmError as exc:
+            response = await _refuse(request, StorageFault(exc.status, exc.code, exc.message))
+        except OSError as exc:
+            log.exception("%s %s", request.method, raw_path)
+            response = await _refuse(request, _of_disk(exc))
+        response.headers["x-ms-request-id"] = str(uuid.uuid4())
+        response.headers["x-ms-version"] = request.headers.get("x-ms-version") or SERVICE_VERSION
+        client_id = request.headers.get("x-ms-client-request-id")
+        if client_id:
+            response.headers["x-ms-client-request-id"] = client_id
+        return response
+
+    async def _answer(self, call: StorageCall) -> Response:
+        call.grant = self._authorize(call)
+        settle_service(call)
+        operation = _find(call)
+        if operation.account_only and "sig" in call.query and "ss" not in call.query:
+            raise forbidden(
+                "This operation needs the account's key or its signature.", "AuthorizationPermissionMismatch"
+            )
+        call.grant.require(operation.letters, operation.type)
+        _check_headers(call)
+        return await operation.handler(call)
+
+    def _authorize(self, call: StorageCall) -> Grant:
+        keys = account_keys(self._vault, call.account).values()
+        names = (call.account, call.endpoint)  # some clients take the first segment of the path for the account
+        if "authorization" in call.headers:
+            query = call.request.scope["query_string"].decode("latin-1")
+            shared_key.check(call.method, call.headers, call.raw_path, query, names, keys)
+            return EVERYTHING
+        if "sig" in call.query:
+            settle_service(call)
+            return shared_access.check(call, names, keys)
+        raise forbidden("Server failed to authenticate the request: it has neither an Authorization header nor a SAS.")
+
+
+def _find(call: StorageCall) -> Operation:
+    call.path = call.path.rstrip("/") if call.service == FILES else call.path
+    place = "/*" if call.path else "/" if call.name else ""
+    method = "GET" if call.method == "HEAD" else call.method
+    restype, comp = call.query.get("restype", "").lower(), call.query.get("comp", "").lower()
+    operation = _OPERATIONS[call.service].get((method, place, restype, comp))
+    if not operation:
+        what = " ".join(f"{key}={value}" for key, value in (("restype", restype), ("comp", comp)) if value)
+        raise not_implemented(f"{call.method} {what} is not supported here (the embedded service has docs/storage.md).")
+    return operation
+
+
+def _check_headers(call: StorageCall) -> None:
+    for name, value in call.headers.items():
+        if name.startswith("x-ms-meta-"):
+            raise bad_input("Metadata is not supported: nothing is kept beside the files.", "UnsupportedHeader")
+        if name in _UNSUPPORTED and value.lower() not in _UNSUPPORTED[name]:
+            raise bad_input(f"The header {name}: {value} is not supported.", "UnsupportedHeader")
+    if "x-ms-lease-id" in call.headers:
+        raise StorageFault(412, "LeaseNotPresentWithBlobOperation", "There is no lease: leases are not supported.")
+    if {"snapshot", "sharesnapshot", "versionid"} & call.query.keys():
+        raise not_implemented("Snapshots and versions are not supported.")
+
+
+def _of_disk(exc: OSError) -> StorageFault:
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFault(409, "InsufficientDiskSpace", "There is no room left on the disk of the embedded service.")
+    if exc.errno in (errno.EACCES, errno.EPERM):
+        return forbidden(f"The file system does not permit it: {exc.strerror}.", "InsufficientAccountPermissions")
+    return StorageFault(500, "InternalError", f"The file system refused: {exc.strerror}; see the service's log.")
+
+
+async def _refuse(request: Request, fault: StorageFault) -> Response:
+    await _drain(request)
+    headers = {"x-ms-error-code": fault.code, **fault.headers}
+    if fault.status == 304:
+        return Response(status_code=304, headers=headers)
+    return Response(fault.body(), fault.status, headers, "application/xml")
+
+
+async def _drain(request: Request) -> None:
+    """Read a body that nobody wants: a client that cannot send it to the end does not read the answer."""
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length) <= _DRAINED and "expect" not in request.headers:
+        with contextlib.suppress(RuntimeError):  # it was read already
+            async for _ in request.stream():
+                pass

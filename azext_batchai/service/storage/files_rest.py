@@ -1,0 +1,246 @@
+"""Azure Files over REST: shares, directories and files.
+
+https://learn.microsoft.com/rest/api/storageservices/file-service-rest-api
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+from starlette.responses import Response
+
+from azext_batchai.service.storage import content, uploads
+from azext_batchai.service.storage.faults import StorageFault, bad_input, not_implemented
+from azext_batchai.service.storage.storage_call import StorageCall
+from azext_batchai.service.storage.storage_replies import (
+    add_properties,
+    changed,
+    create_root,
+    download,
+    enumeration,
+    finished,
+    list_roots,
+    missing,
+    page,
+    wire_moment,
+)
+from azext_batchai.service.storage.tree import Entry
+from azext_batchai.service.storage.xml_text import add_name
+
+MAX_FILE = 4 << 40
+_QUOTA = "102400"  # GiB: the largest of the real service, as nothing is limited here
+
+
+def _system(status: os.stat_result, attributes: str) -> dict[str, str]:
+    return {
+        "x-ms-file-attributes": attributes,
+        "x-ms-file-creation-time": wire_moment(status.st_ctime),
+        "x-ms-file-last-write-time": wire_moment(status.st_mtime),
+        "x-ms-file-change-time": wire_moment(status.st_ctime),
+        "x-ms-file-id": str(status.st_ino),
+        "x-ms-file-parent-id": "0",
+    }
+
+
+async def list_shares(call: StorageCall) -> Response:
+    return await list_roots(call, ("Shares", "Share"), {"Quota": _QUOTA})
+
+
+async def create_share(call: StorageCall) -> Response:
+    return create_root(call)
+
+
+async def share_properties(call: StorageCall) -> Response:
+    status = call.tree.root.stat()
+    return Response(headers={**content.identity(status), "x-ms-share-quota": _QUOTA, "x-ms-enabled-protocols": "SMB"})
+
+
+async def delete_share(call: StorageCall) -> Response:
+    await asyncio.to_thread(shutil.rmtree, call.tree.root)
+    return Response(status_code=202)
+
+
+async def create_directory(call: StorageCall) -> Response:
+    place = call.tree.place(call.path)
+    _check_parent(place)
+    try:
+        place.mkdir()
+    except FileExistsError:
+        raise StorageFault(409, "ResourceAlreadyExists", "The specified resource already exists.") from None
+    return changed(201, place, _system(place.stat(), "Directory"))
+
+
+async def directory_properties(call: StorageCall) -> Response:
+    status = _directory(call).stat()
+    return Response(headers={**content.identity(status), **_system(status, "Directory")})
+
+
+async def delete_directory(call: StorageCall) -> Response:
+    _directory(call)
+    place = call.tree.place(call.path)
+    if place.is_symlink():
+        place.unlink()
+        return Response(status_code=202)
+    try:
+        place.rmdir()
+    except OSError:
+        raise StorageFault(409, "DirectoryNotEmpty", "The specified directory is not empty.") from None
+    return Response(status_code=202)
+
+
+async def list_directory(call: StorageCall) -> Response:
+    folder = _directory(call)
+    prefix, start = call.query.get("prefix", ""), call.marker
+    entries = await asyncio.to_thread(call.tree.entries, folder)
+    wanted = (entry for entry in entries if entry.name.startswith(prefix) and entry.name >= start)
+    found, marker = page(call, wanted, lambda entry: entry.name)
+    root = enumeration(call, ShareName=call.name)
+    add_name(root, call.path, "DirectoryPath")
+    items = ElementTree.SubElement(root, "Entries")
+    for entry in found:
+        _add_entry(items, entry)
+    ElementTree.SubElement(root, "DirectoryId").text = str(folder.stat().st_ino)
+    return finished(root, marker)
+
+
+def _add_entry(items: ElementTree.Element, entry: Entry) -> None:
+    element = ElementTree.SubElement(items, "Directory" if entry.is_folder else "File")
+    add_name(element, entry.name.rstrip("/"))
+    ElementTree.SubElement(element, "FileId").text = str(entry.status.st_ino)
+    state = content.identity(entry.status)
+    properties = {} if entry.is_folder else {"Content-Length": str(entry.status.st_size)}
+    properties |= {
+        "CreationTime": wire_moment(entry.status.st_ctime),
+        "LastAccessTime": wire_moment(entry.status.st_atime),
+        "LastWriteTime": wire_moment(entry.status.st_mtime),
+        "ChangeTime": wire_moment(entry.status.st_ctime),
+        "Last-Modified": state["last-modified"],
+        "Etag": state["etag"],
+    }
+    add_properties(element, properties)
+    ElementTree.SubElement(element, "Attributes").text = "Directory" if entry.is_folder else "Archive"
+
+
+async def create_file(call: StorageCall) -> Response:
+    if call.headers.get("x-ms-type", "").lower() != "file":
+        raise bad_input("Creating a file needs the header x-ms-type: file.", "MissingRequiredHeader")
+    size = _new_size(call)
+    place = call.tree.place(call.path)
+    _check_parent(place)
+    if place.is_dir():
+        raise StorageFault(409, "ResourceTypeMismatch", "The specified resource is a directory.")
+    if place.exists() and not call.grant.allows("w"):
+        call.grant.require("w", "o")
+    data = await uploads.whole(call.request, uploads.MAX_RANGE)
+    if len(data) > size:
+        raise bad_input("The body is larger than x-ms-content-length.", "InvalidHeaderValue")
+    async with uploads.partial(place) as path:
+        with path.open("wb") as file:
+            file.write(data)
+            file.truncate(size)
+        os.replace(path, place)
+    return changed(201, place, _system(place.stat(), "Archive"))
+
+
+async def put_range(call: StorageCall) -> Response:
+    """Write or clear a range of an existing file; at most 4 MiB are written at once, as with the real service."""
+    path = _file(call)
+    first, last = _range_to_write(call, path.stat().st_size)
+    action = call.headers.get("x-ms-write", "").lower()
+    if action == "update":
+        data = await uploads.whole(call.request, uploads.MAX_RANGE)
+        if len(data) != last + 1 - first:
+            raise bad_input("The body has not the length of the range.", "InvalidHeaderValue")
+        await asyncio.to_thread(_write, path, first, data)
+    elif action == "clear":
+        await asyncio.to_thread(_clear, path, first, last + 1)
+    else:
+        raise bad_input("The header x-ms-write must be 'update' or 'clear'.", "InvalidHeaderValue")
+    return changed(201, path, {key: call.headers[key] for key in ("content-md5",) if key in call.headers})
+
+
+async def list_ranges(call: StorageCall) -> Response:
+    """One range for the whole file: which parts were never written is not known."""
+    if "prevsharesnapshot" in call.query:
+        raise not_implemented("Snapshots of shares are not supported.")
+    status = _file(call).stat()
+    root = ElementTree.Element("Ranges")
+    if status.st_size:
+        element = ElementTree.SubElement(root, "Range")
+        ElementTree.SubElement(element, "Start").text = "0"
+        ElementTree.SubElement(element, "End").text = str(status.st_size - 1)
+    body = ElementTree.tostring(root, "utf-8", xml_declaration=True)
+    headers = {**content.identity(status), "x-ms-content-length": str(status.st_size)}
+    return Response(body, media_type="application/xml", headers=headers)
+
+
+async def resize_file(call: StorageCall) -> Response:
+    """Set File Properties; of them only the size can be kept."""
+    path = _file(call)
+    if "x-ms-content-length" not in call.headers:
+        raise not_implemented("Of a file's properties only its size can be set.")
+    os.truncate(path, _new_size(call))
+    return changed(200, path, _system(path.stat(), "Archive"))
+
+
+async def get_file(call: StorageCall) -> Response:
+    path = call.tree.file(call.path)
+    return await download(call, path, lambda status: {"x-ms-type": "File", **_system(status, "Archive")})
+
+
+async def delete_file(call: StorageCall) -> Response:
+    _file(call)
+    call.tree.place(call.path).unlink()
+    return Response(status_code=202)
+
+
+def _file(call: StorageCall) -> Path:
+    path = call.tree.file(call.path)
+    if not path:
+        raise missing(call)
+    return path
+
+
+def _directory(call: StorageCall) -> Path:
+    path = call.tree.folder(call.path)
+    if not path:
+        raise missing(call)
+    return path
+
+
+def _check_parent(place: Path) -> None:
+    if not place.parent.is_dir():
+        raise StorageFault(404, "ParentNotFound", "The specified parent path does not exist.")
+
+
+def _new_size(call: StorageCall) -> int:
+    text = call.headers.get("x-ms-content-length", "")
+    if not text.isdecimal() or int(text) > MAX_FILE:
+        raise bad_input("The header x-ms-content-length must be a size of 4 TiB at most.", "InvalidHeaderValue")
+    return int(text)
+
+
+def _range_to_write(call: StorageCall, size: int) -> tuple[int, int]:
+    first, _, last = (call.range or "").removeprefix("bytes=").partition("-")
+    if not first.isdecimal() or not last.isdecimal() or int(first) > int(last):
+        raise bad_input("The header x-ms-range must be bytes=FIRST-LAST.", "InvalidHeaderValue")
+    if int(last) >= size:
+        raise StorageFault(416, "InvalidRange", "The range specified is invalid for the current size of the resource.")
+    return int(first), int(last)
+
+
+def _write(path: Path, start: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(data)
+
+
+def _clear(path: Path, start: int, end: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(start)
+        while start < end:
+            start += file.write(bytes(min(content.CHUNK, end - start)))

@@ -1,0 +1,127 @@
+"""Shared access signatures (SAS) of an account and of one share, file, container or blob.
+
+https://learn.microsoft.com/rest/api/storageservices/create-service-sas and .../create-account-sas
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
+
+from azext_batchai.service.clock import utc_now
+from azext_batchai.service.storage.faults import StorageFault, bad_input, forbidden
+from azext_batchai.service.storage.grants import CONTAINER, OBJECT, Grant
+from azext_batchai.service.storage.layout import FILES
+from azext_batchai.service.storage.shared_key import is_signed
+from azext_batchai.service.storage.storage_call import StorageCall
+
+# Signature parameters that replace headers of the answer to a download.
+_REPLIES = {
+    "rscc": "cache-control",
+    "rscd": "content-disposition",
+    "rsce": "content-encoding",
+    "rscl": "content-language",
+    "rsct": "content-type",
+}
+# Since when the text to sign has these fields.
+_WITH_RESOURCE, _WITH_SCOPE = "2018-11-09", "2020-12-06"
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(:\d\d)?(?:\.\d+)?(Z|[+-]\d\d:\d\d)?)?")
+
+
+def check(call: StorageCall, names: tuple[str, str], keys: Iterable[bytes]) -> Grant:
+    """What the signature in the query allows. Raises StorageFault where it is not valid here and now."""
+    query, keys = call.query, list(keys)
+    if "ss" in query:
+        texts: Iterable[str] = (_account_text(query, name) for name in names)
+        grant = Grant(query.get("sp", ""), query.get("srt", ""))
+    else:
+        texts = _service_texts(call, names)
+        replies = tuple((header, query[key]) for key, header in _REPLIES.items() if query.get(key))
+        grant = Grant(query.get("sp", ""), CONTAINER + OBJECT, replies)
+    if not is_signed(query["sig"], keys, texts):
+        raise forbidden("Signature did not match: the shared access signature is not one of this account's for this.")
+    _check_time(query)
+    _check_origin(call)
+    if "ss" in query and (call.service == FILES and "f" or "b") not in query["ss"]:
+        raise forbidden(
+            "This request is not authorized to perform this operation using this service.",
+            "AuthorizationServiceMismatch",
+        )
+    return grant
+
+
+def _account_text(query: dict[str, str], account: str) -> str:
+    fields = [account, *(query.get(key, "") for key in ("sp", "ss", "srt", "st", "se", "sip", "spr", "sv"))]
+    if query.get("sv", "") >= _WITH_SCOPE:
+        fields.append(query.get("ses", ""))
+    return "\n".join([*fields, ""])
+
+
+def _service_texts(call: StorageCall, names: tuple[str, str]) -> Iterator[str]:
+    query, version = call.query, call.query.get("sv", "")
+    kind = query.get("sr", "")
+    if query.get("si") or query.get("skoid"):
+        raise forbidden("Stored access policies and user delegation are not supported; sign with the account's key.")
+    if kind not in (("f", "s") if call.service == FILES else ("b", "c")):
+        raise forbidden(f"A shared access signature for resources of kind '{kind}' is not valid here.")
+    path = f"{call.name}/{call.path}" if kind in "fb" else call.name
+    service = "file" if call.service == FILES else "blob"
+    for account in names:
+        fields = [query.get("sp", ""), query.get("st", ""), query.get("se", ""), f"/{service}/{account}/{path}", ""]
+        fields += [query.get("sip", ""), query.get("spr", ""), version]
+        if call.service != FILES and version >= _WITH_RESOURCE:
+            fields += [kind, query.get("snapshot", "")]
+            if version >= _WITH_SCOPE:
+                fields.append(query.get("ses", ""))
+        yield "\n".join([*fields, *(query.get(key, "") for key in _REPLIES)])
+
+
+def _check_time(query: dict[str, str]) -> None:
+    if not query.get("se"):
+        raise forbidden("The shared access signature has no expiry (se).")
+    if _moment(query["se"]) <= utc_now():
+        raise forbidden(f"The shared access signature expired at {query['se']}.")
+    if query.get("st") and _moment(query["st"]) > utc_now():
+        raise forbidden(f"The shared access signature is not valid before {query['st']}.")
+
+
+def _moment(text: str) -> datetime:
+    match = _DATE.fullmatch(text)
+    if not match:
+        raise bad_input(f"'{text}' is not a date.", "InvalidQueryParameterValue")
+    day, minutes, seconds, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(
+            f"{day}T{minutes or '00:00'}{seconds or ':00'}{(zone or 'Z').replace('Z', '+00:00')}"
+        )
+    except ValueError:
+        raise bad_input(f"'{text}' is not a date.", "InvalidQueryParameterValue") from None
+    return moment.astimezone(timezone.utc)
+
+
+def _check_origin(call: StorageCall) -> None:
+    protocols = call.query.get("spr", "")
+    if protocols and "http" not in protocols.split(","):
+        raise _mismatch("protocol: it is for HTTPS, and this service speaks HTTP on this machine", "Protocol")
+    addresses = call.query.get("sip", "")
+    if addresses:
+        first, _, last = addresses.partition("-")
+        host = call.request.client.host if call.request.client else ""
+        try:
+            inside = _address(first) <= _address(host) <= _address(last or first)
+        except ValueError:
+            inside = False
+        if not inside:
+            raise _mismatch("source IP", "SourceIP")
+
+
+def _address(text: str) -> int:
+    return int(ipaddress.IPv4Address(text))
+
+
+def _mismatch(what: str, code: str) -> StorageFault:
+    return forbidden(
+        f"This request is not authorized to perform this operation using this {what}.", f"Authorization{code}Mismatch"
+    )

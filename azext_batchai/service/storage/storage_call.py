@@ -1,0 +1,115 @@
+"""A request to the storage of an account: which of its services, which share or container, which path in it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from azext_batchai.service.storage.faults import StorageFault, bad_input
+from azext_batchai.service.storage.grants import EVERYTHING, Grant
+from azext_batchai.service.storage.layout import BLOBS, FILES, StorageLayout
+from azext_batchai.service.storage.tree import Tree
+
+# Not accounts, whatever their names: Resource Manager's paths begin with these.
+_ARM = {"subscriptions", "providers"}
+_FIRST = re.compile(r"/([a-z0-9]{3,24})(?:\.(blob|file))?(?=/|$)")
+_SERVICES = {"blob": BLOBS, "file": FILES}
+_OF_FILES = {"restype": {"share", "directory"}, "comp": {"range", "rangelist"}, "sr": {"f", "s"}, "ss": {"f"}}
+_OF_BLOBS = {"restype": {"container"}, "comp": {"block", "blocklist"}, "sr": {"b", "c"}, "ss": {"b"}}
+
+
+@dataclass
+class StorageCall:
+    """`service` is FILES, BLOBS, or '' where the request does not tell; `grant` is what its credential allows."""
+
+    request: Request
+    layout: StorageLayout
+    raw_path: str
+    account: str
+    endpoint: str
+    service: str
+    name: str
+    path: str
+    query: dict[str, str]
+    grant: Grant = field(default=EVERYTHING)
+
+    @property
+    def headers(self) -> Headers:
+        return self.request.headers
+
+    @property
+    def method(self) -> str:
+        return self.request.method
+
+    @property
+    def folder(self) -> Path:
+        return self.layout.folder(self.account, self.service, self.name)
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The share's or container's folder. Raises StorageFault where there is none."""
+        if not self.folder.is_dir():
+            noun = "share" if self.service == FILES else "container"
+            raise StorageFault(404, f"{noun.title()}NotFound", f"The specified {noun} does not exist.")
+        return Tree(self.folder)
+
+    @property
+    def range(self) -> str | None:
+        return self.headers.get("x-ms-range") or self.headers.get("range")
+
+    @property
+    def page_size(self) -> int:
+        text = self.query.get("maxresults", "5000")
+        if not text.isdecimal() or int(text) < 1:
+            raise bad_input("'maxresults' must be a positive number.", "OutOfRangeQueryParameterValue")
+        return min(int(text), 5000)
+
+    @property
+    def marker(self) -> str:
+        """The path or name at which this page begins."""
+        return unquote(self.query.get("marker", ""), errors="surrogateescape")
+
+
+def take(request: Request, layout: StorageLayout, raw_path: str) -> StorageCall | None:
+    """The request as one to an existing storage account; None for any other."""
+    match = _FIRST.match(raw_path)
+    if not match or match[1] in _ARM or not layout.account(match[1]).is_dir():
+        return None
+    name, _, path = unquote(raw_path[match.end() + 1 :], errors="surrogateescape").partition("/")
+    query: dict[str, str] = {}
+    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
+    for key, value in pairs:
+        query.setdefault(key.lower(), value)
+    service = _SERVICES.get(match[2] or "", "")
+    call = StorageCall(request, layout, raw_path, match[1], match[0][1:], service, name, path, query)
+    call.service = service or _told(call)
+    return call
+
+
+def settle_service(call: StorageCall) -> None:
+    """Choose the service by what exists, where neither endpoint nor request tells it. Raises StorageFault."""
+    if call.service:
+        return
+    there = [service for service in (BLOBS, FILES) if call.name in call.layout.names(call.account, service)]
+    if len(there) == 1:
+        call.service = there[0]
+        return
+    raise bad_input(
+        f"This request may be meant for files or for blobs. Send it to /{call.account}.file/ or /{call.account}.blob/.",
+        "AmbiguousService",
+    )
+
+
+def _told(call: StorageCall) -> str:
+    def has(marks: dict[str, set[str]]) -> bool:
+        return any(call.query.get(key) in values for key, values in marks.items())
+
+    if has(_OF_FILES) or call.headers.get("x-ms-type") == "file":
+        return FILES
+    return BLOBS if has(_OF_BLOBS) or "x-ms-blob-type" in call.headers else ""
