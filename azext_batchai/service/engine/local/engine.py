@@ -23,7 +23,7 @@ class LocalEngine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._launcher = Launcher()
-        self._once = asyncio.Lock()  # for what the first node finds or makes for all
+        self._once = asyncio.Lock()  # for what the first node finds out for all
         self._bubblewrap: str | None = None
         self._node_key = settings.home / "node_key"
         self._nodes: dict[str, LocalNode] = {}
@@ -47,8 +47,8 @@ class LocalEngine:
 
     async def allocate(self, spec: NodeSpec) -> Allocation:
         gpus = self._deal_gpus(spec)
+        inner_key = await node_ssh.provide_key(self._node_key)
         async with self._once:
-            inner_key = await node_ssh.provide_key(self._node_key)
             if self._bubblewrap is None:
                 self._bubblewrap = await find_bubblewrap()
         root = self._settings.home / "nodes" / spec.node_id
