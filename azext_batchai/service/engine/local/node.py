@@ -84,9 +84,11 @@ class LocalNode:
                 "The output path of the setup task cannot be made",
                 {"Path": setup.output_prefix, "Info": exc.strerror or str(exc)},
             ) from None
-        environment = {**self.view.variables(self.environment), **setup.environment}
+        # A setup task is there to install things: who is not root may need sudo, which no mount namespace allows.
+        view = self.view if os.geteuid() == 0 else View(self.root)
+        environment = {**view.variables(self.environment), **setup.environment}
         home = self.root / "home"
-        argv = self.view.enter((shell(), "-c", setup.command_line), home)
+        argv = view.enter((shell(), "-c", setup.command_line), home)
         command = Command(argv, home, environment, stdout, stderr)
         self._setup = Task(self._launcher, self.root / "tasks" / "setup", self._grace)
         if self._closing:
