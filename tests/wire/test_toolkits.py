@@ -1,6 +1,7 @@
 """Every toolkit run for real over several nodes, by programs that check what they are given (wire.md 5, 8)."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +22,15 @@ import json, os, socket, sys
 rank = os.environ.get("OMPI_COMM_WORLD_RANK") or os.environ.get("AZ_BATCHAI_TASK_INDEX")
 role = "-ps" if "--ps" in sys.argv else ""
 seen = {name: value for name, value in os.environ.items() if name.startswith(("AZ_BATCH", "OMPI_COMM", "TF_"))}
-seen.update(argv=sys.argv[1:], cwd=os.getcwd())
+# A job preparation has written the node's id into its folder, wherever that is seen.
+identity = open(os.path.dirname(os.environ["AZ_BATCHAI_MOUNT_ROOT"]) + "/identity").read().strip()
+seen.update(argv=sys.argv[1:], cwd=os.getcwd(), folder=identity)
 with open(os.environ["AZ_BATCHAI_OUTPUT_SEEN"] + f"/{rank}{role}.json", "w") as file:
     json.dump(seen, file)
 print("rank", rank, flush=True)
 print("problem", rank, file=sys.stderr, flush=True)
 """
+IDENTITY = {"commandLine": "echo $AZ_BATCHAI_NODE_ID > $AZ_BATCHAI_MOUNT_ROOT/../identity"}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +48,7 @@ def run(api: Api, name: str, nodes: int, **more: Any) -> tuple[dict[str, Any], d
     body = api.job_body(
         nodeCount=nodes,
         outputDirectories=[{"id": "SEEN", "pathPrefix": ROOT, "pathSuffix": "seen"}],
+        jobPreparation=IDENTITY,
         **more,
     )
     del body["properties"]["customToolkitSettings"]
@@ -61,7 +66,7 @@ def seen_by(api: Api, name: str) -> dict[str, Any]:
 
 def files(api: Api, name: str) -> list[str]:
     _, _, body = api.call("POST", f"{api.job(name)}/listOutputFiles", query="&outputdirectoryid=stdouterr")
-    return [item["name"] for item in body["value"] if not item["name"].startswith("execution-")]
+    return [item["name"] for item in body["value"] if not re.match(r"execution-|std(out|err)-job_prep", item["name"])]
 
 
 def logs(api: Api, name: str) -> str:
@@ -84,8 +89,8 @@ def test_mpi_toolkits(cluster: Api, settings: str) -> None:
     nodes = [seen[rank]["AZ_BATCHAI_NODE_ID"] for rank in "0123"]
     assert nodes[0] == nodes[1] != nodes[2] == nodes[3]  # by slots of the host file
     for rank in "0123":
-        assert nodes[int(rank)] in seen[rank]["AZ_BATCHAI_MOUNT_ROOT"]  # each in its own node's folders
-        assert nodes[int(rank)] in seen[rank]["cwd"]
+        assert nodes[int(rank)] == seen[rank]["folder"]  # each in its own node's folders
+        assert seen[rank]["cwd"].endswith("/wd")
     assert files(cluster, settings) == ["stderr.txt", "stdout.txt"]
     assert sorted(cluster.output(settings).decode().splitlines()) == [f"rank {rank}" for rank in "0123"]
     said = cluster.output(settings, "stderr.txt").decode().splitlines()  # mpirun may have said something as well
@@ -132,7 +137,10 @@ def test_the_pattern_of_users_own_mpirun(cluster: Api) -> None:
         f"python {ROOT}/probe.py"
     )
     body = cluster.job_body(
-        line, nodeCount=2, outputDirectories=[{"id": "SEEN", "pathPrefix": ROOT, "pathSuffix": "seen"}]
+        line,
+        nodeCount=2,
+        jobPreparation=IDENTITY,
+        outputDirectories=[{"id": "SEEN", "pathPrefix": ROOT, "pathSuffix": "seen"}],
     )
     assert cluster.call("PUT", cluster.job("own"), body)[0] == 202
     assert cluster.wait_for_job("own")["executionState"] == "succeeded", logs(cluster, "own")

@@ -19,6 +19,8 @@ from azext_batchai.service.storage.links import LinkSigner
 from azext_batchai.service.store import Record
 
 CLUSTER_ROOT, JOB_ROOT = "$AZ_BATCHAI_MOUNT_ROOT", "$AZ_BATCHAI_JOB_MOUNT_ROOT"
+# What the variable stood for in Batch AI (wire.md 5.3).
+_DOCUMENTED_CLUSTER_ROOT = "/mnt/batch/tasks/shared/LS_root/mounts"
 
 
 async def list_output_files(service: Service, call: Call) -> Reply:
@@ -57,7 +59,12 @@ def _place(service: Service, record: Record, directory_id: str) -> tuple[Volume,
         else:
             raise bad_request(f"The job has no output directory with id '{directory_id}'.", "outputdirectoryid")
     for variable, mounts in ((JOB_ROOT, _job_mounts(record)), (CLUSTER_ROOT, _cluster_mounts(service, record))):
-        for spelling in (variable, f"${{{variable[1:]}}}"):
+        spellings = [
+            variable,
+            f"${{{variable[1:]}}}",
+            *([_DOCUMENTED_CLUSTER_ROOT] if variable == CLUSTER_ROOT else []),
+        ]
+        for spelling in spellings:
             if prefix.startswith(f"{spelling}/"):
                 found = _inside(service, mounts, prefix[len(spelling) + 1 :])
                 if found:

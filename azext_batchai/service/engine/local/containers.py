@@ -13,7 +13,7 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from azext_batchai.service.engine.base import Container, TaskError
@@ -44,14 +44,17 @@ class ContainerRuntime:
                 return cls((program, *words[1:]), arguments)
         return None
 
-    async def start(self, name: str, container: Container, folders: Iterable[Path], resume: bool) -> None:
-        """Have the container running. Raises TaskError FailedStartingContainer with what the runtime said."""
+    async def start(self, name: str, container: Container, mounts: Mapping[str, str], resume: bool) -> None:
+        """Have the container running, with folders of the machine at the places that are the keys of `mounts`.
+
+        Raises TaskError FailedStartingContainer with what the runtime said.
+        """
         if resume and (await self._call("container", "inspect", name))[0] == 0:
             return
         image = await self._provide(container)
         arguments = ["run", "--detach", "--name", name, "--network=host", *self._run_arguments]
-        for folder in sorted({str(folder) for folder in folders}):
-            arguments += ["--volume", f"{folder}:{folder}"]
+        for place, folder in sorted(mounts.items()):
+            arguments += ["--volume", f"{folder}:{place}"]
         if container.shm_size:
             arguments += ["--shm-size", container.shm_size]
         await self.remove(name)  # one of an earlier attempt that could not be removed

@@ -13,6 +13,7 @@ from azext_batchai.service.engine.local.job import LocalJob
 from azext_batchai.service.engine.local.node import LocalNode, open_endpoint
 from azext_batchai.service.engine.local.ssh_server import SshEndpoint
 from azext_batchai.service.engine.local.tasks import Launcher
+from azext_batchai.service.engine.local.view import View, find_bubblewrap
 from azext_batchai.service.settings import Settings
 
 
@@ -22,7 +23,8 @@ class LocalEngine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._launcher = Launcher()
-        self._key_lock = asyncio.Lock()
+        self._once = asyncio.Lock()  # for what the first node finds out for all
+        self._bubblewrap: str | None = None
         self._node_key = settings.home / "node_key"
         self._nodes: dict[str, LocalNode] = {}
         self._jobs: dict[str, LocalJob] = {}
@@ -45,12 +47,17 @@ class LocalEngine:
 
     async def allocate(self, spec: NodeSpec) -> Allocation:
         gpus = self._deal_gpus(spec)
-        async with self._key_lock:
-            inner_key = await node_ssh.provide_key(self._node_key)
+        inner_key = await node_ssh.provide_key(self._node_key)
+        async with self._once:
+            if self._bubblewrap is None:
+                self._bubblewrap = await find_bubblewrap()
         root = self._settings.home / "nodes" / spec.node_id
         login = replace(spec.login, public_keys=(*spec.login.public_keys, inner_key))
         node = LocalNode(
-            replace(spec, login=login, gpus_held=gpus), root, self._launcher, self._settings.kill_grace_seconds
+            replace(spec, login=login, gpus_held=gpus),
+            View(root, self._bubblewrap),
+            self._launcher,
+            self._settings.kill_grace_seconds,
         )
         try:
             port = await node.open()
@@ -107,7 +114,7 @@ class LocalEngine:
         data = Path(folder)
         data.mkdir(parents=True, exist_ok=True)
         environment = node_environment(data.parent, "fileserver")
-        endpoint = await open_endpoint(key, data.parent, data, login, environment, port)
+        endpoint = await open_endpoint(key, View(data.parent), data, login, environment, port)
         self._file_servers[key] = endpoint
         return endpoint.port
 

@@ -16,6 +16,7 @@ from azext_batchai.service.engine.local.environment import expand, shell
 from azext_batchai.service.engine.local.mounts import remove_tree, show_volumes, unmount_below
 from azext_batchai.service.engine.local.node import LocalNode, tail
 from azext_batchai.service.engine.local.tasks import Command, Launcher, Task, TaskEnd
+from azext_batchai.service.engine.local.view import DOCUMENTED_ROOT
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,9 @@ class LocalJob:
             variables = self._variables(node, root)
             log_name = f"execution-{node.spec.node_id}.log" if many else "execution.log"
             self._output = Path(variables["AZ_BATCHAI_STDOUTERR_DIR"])
+            # Paths are those of the node's own view, but for the folder that all nodes share.
+            shared = variables["AZ_BATCHAI_SHARED_JOB_TEMP"]
+            variables = {**node.view.variables(variables), "AZ_BATCHAI_SHARED_JOB_TEMP": shared}
             environment = {**variables, **plan.environment}
             self._places.append(
                 _Place(node, root, variables, environment, self._output / log_name, self._container_name(node))
@@ -149,22 +153,22 @@ class LocalJob:
             "BATCHAI_SSH_CONFIG": str(root / "ssh_config"),
             **mpi.variables(root / "mpi" / "agent", root / "hostfile", plan.addresses),
         }
-        output = self._directory(plan.output_prefix, variables, "stdOutErrPathPrefix") / plan.output_segment
+        output = self._directory(node, plan.output_prefix, variables, "stdOutErrPathPrefix") / plan.output_segment
         variables["AZ_BATCHAI_STDOUTERR_DIR"] = str(output / "stdouterr")
         (output / "stdouterr").mkdir(parents=True, exist_ok=True)
         for identifier, prefix, suffix in plan.directories:
-            base = self._directory(prefix, variables, f"outputDirectories {identifier}")
+            base = self._directory(node, prefix, variables, f"outputDirectories {identifier}")
             folder = base / plan.output_segment / "outputs" / suffix.lstrip("/")
             if ".." in Path(suffix).parts:
                 raise _wrong_path(f"outputDirectories {identifier}", suffix, "it must not contain '..'")
             folder.mkdir(parents=True, exist_ok=True)
             variables[f"AZ_BATCHAI_OUTPUT_{identifier}"] = str(folder)
         for identifier, path in plan.inputs:
-            variables[f"AZ_BATCHAI_INPUT_{identifier}"] = expand(path, variables)
+            variables[f"AZ_BATCHAI_INPUT_{identifier}"] = node.view.outside(expand(path, variables))
         return variables
 
-    def _directory(self, prefix: str, variables: dict[str, str], what: str) -> Path:
-        path = Path(expand(prefix, variables))
+    def _directory(self, node: LocalNode, prefix: str, variables: dict[str, str], what: str) -> Path:
+        path = Path(node.view.outside(expand(prefix, variables)))
         if not path.is_absolute():
             raise _wrong_path(what, prefix, "it must be an absolute path or start with a mount root variable")
         if not path.is_dir():
@@ -181,10 +185,12 @@ class LocalJob:
         ranks = max((process.world_size for process in self._plan.processes), default=0)
         gpus = int(self._nodes[0].environment["AZ_BATCHAI_NUM_GPUS"])
         slots = max(gpus, -(-ranks // len(self._nodes)), 1)
-        own = {}
+        own: dict[str, mpi.Station] = {}
         for address, place in zip(self._plan.addresses, self._places):
             variables = {name: value for name, value in place.variables.items() if _is_the_nodes_own(name)}
-            own[address] = (place.root / "wd", variables)
+            enter = () if self._plan.container else place.node.view.enter((), place.root / "wd")
+            work = place.node.view.inside(str(place.root / "wd"))
+            own[address] = mpi.Station({**variables, "BATCHAI_WORK": work}, enter)
         hosts = {
             address: (node.spec.node_id, node.spec.login.user_name, node.port)
             for address, node in zip(self._plan.addresses, self._nodes)
@@ -204,9 +210,11 @@ class LocalJob:
         self._note(f"container image {container.image}")
         folders = [node.root for node in self._nodes]
         folders += [volume.source for node in self._nodes for volume in (*node.spec.volumes, *self._plan.volumes)]
+        same = {str(folder): str(folder) for folder in folders if folder != Path()}
         self._runtime = runtime
         for place in self._places:  # one after the other: the first pulls the image for all
-            await runtime.start(place.container, container, folders, resume)
+            mounts = {**same, DOCUMENTED_ROOT: str(place.node.root)}
+            await runtime.start(place.container, container, mounts, resume)
 
     # Running
 
@@ -288,9 +296,12 @@ class LocalJob:
         command = Command((shell(), "-c", command_line), work, variables, stdout, stderr)
         if process and process.world_size:
             command = mpi.ranks_command(process, command, folder / "ranks", self._output, bool(self._runtime))
-        if self._runtime:
+        if not self._runtime:
+            command = replace(command, argv=place.node.view.enter(command.argv, work))
+        else:
             line = command_line if command.argv[0] == shell() else shlex.join(command.argv)
-            argv, handed = self._runtime.inside(place.container, work, line, variables)
+            seen = Path(place.node.view.inside(str(work)))
+            argv, handed = self._runtime.inside(place.container, seen, line, variables)
             command = replace(command, argv=argv, environment=handed)
         return await task.run(command, resume)
 

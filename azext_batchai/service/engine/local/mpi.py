@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from azext_batchai.service.engine.base import Process, TaskError
@@ -40,10 +41,10 @@ done
 exec {program} "$@"
 """
 _AGENT = """#!/bin/sh
-# Called as ssh would be: ADDRESS COMMAND. Runs the command with the variables of the node at the address.
+# Called as ssh would be: ADDRESS COMMAND. Runs the command as the node at the address would.
 address=$1
 shift
-. {folder}/"$address".sh && cd "$BATCHAI_WORK" && exec /bin/sh -c "$*"
+exec /bin/sh {folder}/"$address".sh "$*"
 """
 _RANK = """#!/bin/sh
 rank=${{OMPI_COMM_WORLD_RANK:-${{PMI_RANK:-0}}}}
@@ -77,15 +78,23 @@ def write_host_file(path: Path, addresses: Sequence[str], slots: int) -> None:
     path.write_text("".join(f"{address} slots={slots} max-slots={slots}\n" for address in addresses), encoding="ascii")
 
 
-def write_agent(folder: Path, nodes: Mapping[str, tuple[Path, Mapping[str, str]]]) -> Path:
-    """The launch agent; `nodes` gives each address's working directory and own variables (no secrets: a file)."""
+@dataclass(frozen=True)
+class Station:
+    """A node as its ranks are to find it: its own variables (no secrets: they go into a file), and the way into it."""
+
+    variables: Mapping[str, str]
+    enter: Sequence[str]
+
+
+def write_agent(folder: Path, nodes: Mapping[str, Station]) -> None:
+    """The launch agent for the nodes at these addresses."""
     folder.mkdir(parents=True, exist_ok=True)
-    for address, (work, own) in nodes.items():
-        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in {**own, "BATCHAI_WORK": str(work)}.items()]
-        (folder / f"{address}.sh").write_text("".join(lines), encoding="utf-8")
-    agent = folder / "agent"
-    write_program(agent, _AGENT.format(folder=shlex.quote(str(folder))))
-    return agent
+    for address, node in nodes.items():
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in node.variables.items()]
+        # A node that is entered is left in its working directory.
+        lines.append(f"exec {shlex.join(node.enter)} " if node.enter else 'cd "$BATCHAI_WORK" && exec ')
+        (folder / f"{address}.sh").write_text("".join(lines) + '/bin/sh -c "$1"\n', encoding="utf-8")
+    write_program(folder / "agent", _AGENT.format(folder=shlex.quote(str(folder))))
 
 
 def write_mpirun(folder: Path) -> None:

@@ -14,17 +14,19 @@ from azext_batchai.service.engine.local.environment import expand, node_environm
 from azext_batchai.service.engine.local.mounts import remove_tree, show_volumes, unmount_below
 from azext_batchai.service.engine.local.ssh_server import SshEndpoint, SshEndpointSpec
 from azext_batchai.service.engine.local.tasks import Command, Launcher, Task, kill_marked
+from azext_batchai.service.engine.local.view import View
 from azext_batchai.service.secrets_vault import check_password
 
 _LAST_BYTES = 2000
 
 
 class LocalNode:
-    """One node in `root`; `spec` says what it is to be."""
+    """One node in the folder of `view`; `spec` says what it is to be."""
 
-    def __init__(self, spec: NodeSpec, root: Path, launcher: Launcher, grace: float) -> None:
+    def __init__(self, spec: NodeSpec, view: View, launcher: Launcher, grace: float) -> None:
         self.spec = spec
-        self.root = root
+        self.view = view
+        self.root = root = view.root
         self._launcher = launcher
         self._grace = grace
         self._endpoint: SshEndpoint | None = None
@@ -49,7 +51,7 @@ class LocalNode:
         if not shutil.which("python"):
             mpi.write_program(self.root / "bin" / "python", '#!/bin/sh\n# 2018 jobs say python\nexec python3 "$@"\n')
         self._endpoint = await open_endpoint(
-            self.spec.node_id, self.root, self.root / "home", self.spec.login, self.environment, self.spec.port
+            self.spec.node_id, self.view, self.root / "home", self.spec.login, self.environment, self.spec.port
         )
         return self._endpoint.port
 
@@ -63,7 +65,7 @@ class LocalNode:
     async def _run_setup(self, resume: bool) -> None:
         setup = self.spec.setup
         assert setup
-        prefix = Path(expand(setup.output_prefix, self.environment))
+        prefix = Path(self.view.outside(expand(setup.output_prefix, self.environment)))
         if not prefix.is_absolute():
             raise TaskError(
                 "SetupTaskOutputPathInvalid",
@@ -82,8 +84,12 @@ class LocalNode:
                 "The output path of the setup task cannot be made",
                 {"Path": setup.output_prefix, "Info": exc.strerror or str(exc)},
             ) from None
-        environment = {**self.environment, **setup.environment}
-        command = Command((shell(), "-c", setup.command_line), self.root / "home", environment, stdout, stderr)
+        # A setup task is there to install things: who is not root may need sudo, which no mount namespace allows.
+        view = self.view if os.geteuid() == 0 else View(self.root)
+        environment = {**view.variables(self.environment), **setup.environment}
+        home = self.root / "home"
+        argv = view.enter((shell(), "-c", setup.command_line), home)
+        command = Command(argv, home, environment, stdout, stderr)
         self._setup = Task(self._launcher, self.root / "tasks" / "setup", self._grace)
         if self._closing:
             raise TaskError("NodeReleased", "The node was released")
@@ -116,18 +122,19 @@ class LocalNode:
 
 
 async def open_endpoint(
-    name: str, root: Path, home: Path, login: Login, environment: dict[str, str], port: int
+    name: str, view: View, home: Path, login: Login, environment: dict[str, str], port: int
 ) -> SshEndpoint:
-    """An SSH endpoint whose host key lies in `root`; on another port where `port` is taken by now."""
+    """An SSH endpoint whose host key lies in the folder of `view`; on another port where `port` is taken by now."""
     password_hash = login.password_hash
     spec = SshEndpointSpec(
         node_id=name,
-        host_key_path=root / "ssh_host_ed25519_key",
+        host_key_path=view.root / "ssh_host_ed25519_key",
         home=home,
         user_name=login.user_name,
         authorized_keys=login.public_keys,
         verify_password=(lambda given: check_password(given, password_hash)) if password_hash else None,
-        environment=lambda: environment,
+        environment=lambda: view.variables({**environment, "HOME": str(home), "PWD": str(home)}),
+        enter=lambda argv: view.enter(argv, home),
         port=port,
     )
     try:

@@ -44,6 +44,7 @@ class SshEndpointSpec:
         authorized_keys: public keys in OpenSSH's format.
         verify_password: tells whether a password is right; called in a thread. None: no password login.
         environment: returns the environment of a session; called for each.
+        enter: turns the arguments of a session's process into those that run it as the node sees itself.
         port: 0 for any free one; always on 127.0.0.1.
     """
 
@@ -54,6 +55,7 @@ class SshEndpointSpec:
     authorized_keys: Sequence[str]
     verify_password: Callable[[str], bool] | None
     environment: Callable[[], Mapping[str, str]]
+    enter: Callable[[Sequence[str]], Sequence[str]] = tuple
     port: int = 0
 
 
@@ -77,6 +79,7 @@ class SshEndpoint:
             verify_password=spec.verify_password,
             home=spec.home,
             environment=spec.environment,
+            enter=spec.enter,
             on_process=processes.add,
         )
         acceptor = await asyncssh.listen(

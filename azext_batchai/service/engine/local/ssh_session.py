@@ -13,7 +13,7 @@ import shutil
 import signal
 import socket
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Access:
     verify_password: Callable[[str], bool] | None
     home: Path
     environment: Callable[[], Mapping[str, str]]
+    enter: Callable[[Sequence[str]], Sequence[str]]
     on_process: Callable[[SessionProcess], None]
     connections: set[asyncssh.SSHServerConnection] = field(default_factory=set)
     closing: bool = False
@@ -154,6 +155,7 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
         try:
             env = self._environment(channel)
             argv = _login_shell(env) if self._command is None else [_command_shell(env), "-c", self._command]
+            argv = list(self._access.enter(argv))
             self._process = SessionProcess.start(self, argv, env, self._access.home, self._terminal(channel))
         except Exception as exc:  # whatever environment() may raise: the client must not wait for ever
             channel.write_stderr(f"This node cannot start a process: {exc}\r\n".encode())
@@ -246,12 +248,12 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
         client, server = channel.get_extra_info("peername"), channel.get_extra_info("sockname")
         env = {
             "HOME": str(self._access.home),
+            "PWD": str(self._access.home),
             "PATH": os.defpath,
             "SHELL": _shell(os.environ),
             **self._access.environment(),
             "USER": self._access.user_name,
             "LOGNAME": self._access.user_name,
-            "PWD": str(self._access.home),
             "SSH_CONNECTION": f"{client[0]} {client[1]} {server[0]} {server[1]}",
         }
         for name, value in channel.get_environment().items():
