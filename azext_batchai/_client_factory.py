@@ -57,6 +57,11 @@ def batchai(cli_ctx: Any, _: Any = None) -> Any:
     return _embedded(cli_ctx)
 
 
+def embedded(cli_ctx: Any, _: Any = None) -> Any:
+    """The SDK client of the embedded service, wherever other commands go."""
+    return _embedded(cli_ctx)
+
+
 def workspaces(cli_ctx: Any, _: Any = None) -> Any:
     return batchai(cli_ctx).workspaces
 

@@ -408,6 +408,14 @@ examples:
     text: az batchai local logs --tail 20 --follow
 """
 
+helps["batchai local connection-string"] = """
+type: command
+short-summary: Print the connection string of a storage account, for `az storage` and the storage SDKs.
+examples:
+  - name: Let `az storage` work on the account of --use-auto-storage.
+    text: az batchai local connection-string -n mystorage --query connectionString -o tsv
+"""
+
 helps["batchai local preempt"] = """
 type: command
 short-summary: Take a low-priority node away, as Azure does when it needs the machine.

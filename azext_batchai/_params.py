@@ -295,6 +295,8 @@ def _local(self: Any) -> None:
         c.argument(
             "port", options_list=["--port"], type=_validators.port, help="Port to listen on. By default any free one."
         )
+    with self.argument_context("batchai local connection-string") as c:
+        c.argument("account_name", options_list=["--account-name", "-n"], help="Name of the storage account.")
     with self.argument_context("batchai local preempt") as c:
         c.argument("node_id", options_list=["--node-id", "-n"], help="ID of the node to take away.")
     with self.argument_context("batchai local logs") as c:

@@ -1,7 +1,9 @@
 """Writes docs/operations.md: every operation and what its behaviour rests on, from the markers of the tests.
 
-python docs/operations.py            write the file
-python docs/operations.py --check    fail where it is not up to date
+The same in numbers goes into README.md, between two comments there.
+
+python docs/operations.py            write the files
+python docs/operations.py --check    fail where they are not up to date
 """
 
 import contextlib
@@ -15,6 +17,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "docs" / "operations.md"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- python docs/operations.py -->\n", "<!-- end -->\n"
 EVIDENCE = ("recorded", "swagger", "documented", "invented", "not_supported")
 
 _WORKSPACES = "RG/workspaces"
@@ -87,7 +91,7 @@ class Collector:
                             self.shown[operation][kind].append(text)
 
 
-def table() -> str:
+def collect() -> Collector:
     collector = Collector()
     output = io.StringIO()
     args = ["--collect-only", "-qq", "-p", "no:cacheprovider", "--rootdir", str(ROOT), str(ROOT / "tests" / "wire")]
@@ -98,6 +102,10 @@ def table() -> str:
     missing = [operation for operation in OPERATIONS if not collector.shown[operation]]
     if missing:
         raise SystemExit(f"no test shows {', '.join(missing)}")
+    return collector
+
+
+def table(collector: Collector) -> str:
     lines = [HEAD, "| operation | recorded | swagger | documented | invented | 501 |", "|---|---|---|---|---|---|"]
     for operation, request in OPERATIONS.items():
         cells = ["; ".join(collector.shown[operation][kind]) for kind in EVIDENCE]
@@ -105,12 +113,28 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def numbers(collector: Collector) -> str:
+    """The table in short: how many things are shown of each operation, by evidence."""
+    lines = ["| operation | recorded | swagger | documented | invented | 501 |", "|---|---|---|---|---|---|"]
+    for operation in OPERATIONS:
+        cells = [str(len(collector.shown[operation][kind]) or "") for kind in EVIDENCE]
+        lines.append(f"| {operation} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    text = table()
-    if "--check" not in sys.argv[1:]:
-        FILE.write_text(text, encoding="utf-8")
-    elif FILE.read_text(encoding="utf-8") != text:
-        raise SystemExit("docs/operations.md is not up to date: run `python docs/operations.py`.")
+    collector = collect()
+    readme = README.read_text(encoding="utf-8")
+    before, _, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"README.md has no place for the table: {BEGIN!r} ... {END!r}")
+    wanted = {FILE: table(collector), README: f"{before}{BEGIN}{numbers(collector)}{END}{after}"}
+    for file, text in wanted.items():
+        if "--check" not in sys.argv[1:]:
+            file.write_text(text, encoding="utf-8")
+        elif file.read_text(encoding="utf-8") != text:
+            raise SystemExit(f"{file.relative_to(ROOT)} is not up to date: run `python docs/operations.py`.")
 
 
 if __name__ == "__main__":

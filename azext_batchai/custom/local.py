@@ -10,7 +10,8 @@ from typing import Any
 
 from knack.log import get_logger
 
-from azext_batchai import _service
+from azext_batchai import _service, _storage
+from azext_batchai._arm import STORAGE_API, Arm
 
 logger = get_logger(__name__)
 
@@ -78,6 +79,18 @@ def preempt_node(cmd: Any, node_id: str) -> dict[str, Any]:
         raise kind(
             str(refusal), recommendation="`az batchai cluster node list` shows the nodes of a cluster."
         ) from refusal
+
+
+def show_connection_string(client: Any, account_name: str) -> dict[str, str]:
+    """What `az storage` and the storage SDKs take to reach an account of the local service."""
+    arm = Arm(client)
+    path = _storage.find_account(arm, account_name)
+    endpoints = arm.get(path, STORAGE_API)["properties"]["primaryEndpoints"]
+    return {
+        "connectionString": f"DefaultEndpointsProtocol=http;AccountName={account_name};"
+        f"AccountKey={_storage.key_of(arm, path)};"
+        f"BlobEndpoint={endpoints['blob']};FileEndpoint={endpoints['file']}"
+    }
 
 
 def show_logs(cmd: Any, tail: int | None = None, follow: bool = False) -> None:

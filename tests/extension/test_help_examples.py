@@ -183,6 +183,8 @@ def test_example_of_local(home: Path, folder: Path, name: str, text: str) -> Non
         ok(az.run("batchai", "local", "up"))
     if re.search(NODE_ID, text):
         text = re.sub(NODE_ID, _low_priority_node(), text)
+    if "mystorage" in text:
+        _make_account(Service(home), "mystorage")
     run(text.replace("8765", str(_free_port())))
 
 
@@ -216,6 +218,12 @@ def _low_priority_node() -> str:
     lab.make(nodes=1, job="long.json")
     wait_until(lambda: lab.batchai("cluster", "show", *RESOURCES["cluster"])["currentNodeCount"], "there is a node")
     return lab.node()
+
+
+def _make_account(service: Service, name: str) -> None:
+    group = f"/subscriptions/{service.info['subscription']}/resourceGroups/MyResourceGroup"
+    path = f"{group}/providers/Microsoft.Storage/storageAccounts/{name}?api-version=2023-01-01"
+    assert service.request("PUT", path, {"location": "local"})[0] == 200
 
 
 def _free_port() -> int:

@@ -1,7 +1,5 @@
 """Storage and clusters together: what a user uploads is what jobs read, what jobs write is what a user downloads."""
 
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -9,7 +7,6 @@ import pytest
 
 from harness import az
 from harness.cluster import ok, wait_for_nodes
-from harness.sandbox import CHECKOUT
 from harness.service import Service
 from wire import accounts
 
@@ -104,11 +101,9 @@ def test_cluster_file_list(service: Service, storage: accounts.Account, kind: st
         assert response.read() == b"installed\n"
 
 
-@pytest.mark.documented
-def test_the_connection_string_of_the_documentation(storage: accounts.Account, tmp_path: Path) -> None:
-    text = (CHECKOUT / "docs/storage.md").read_text(encoding="utf-8")
-    program = text.partition("```python\n")[2].partition("```")[0]
-    (tmp_path / "connection_string.py").write_text(program, encoding="utf-8")
-    command = [sys.executable, str(tmp_path / "connection_string.py"), storage.name]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    assert printed == f"{storage.connection_string}\n"
+@pytest.mark.invented
+def test_the_connection_string_is_printed(storage: accounts.Account) -> None:
+    command = ("batchai", "local", "connection-string", "-n", storage.name)
+    assert ok(az.run(*command)) == {"connectionString": storage.connection_string}
+    missing = az.run("batchai", "local", "connection-string", "-n", "nosuchaccount")
+    assert missing.code == 3 and "no storage account nosuchaccount" in missing.stderr
