@@ -89,6 +89,23 @@ def test_what_is_not_supported_says_so(api: Api) -> None:
     assert "Key Vault" in answer["error"]["message"]
 
 
+def test_what_is_accepted_but_not_done_is_told(api: Api) -> None:
+    insights = {"component": {"id": "/subscriptions/s/insights"}, "instrumentationKey": "k"}
+    setup = {"performanceCountersSettings": {"appInsightsReference": insights}}
+    status, headers, _ = api.call("PUT", f"{api.workspace}/clusters/c", api.cluster_body(0, nodeSetup=setup))
+    assert status == 202
+    assert "performance counters are not reported" in headers["Warning"]
+
+
+def test_a_registry_password_in_a_key_vault_is_refused(api: Api) -> None:
+    api.create_cluster(nodes=0)
+    vault = {"sourceVault": {"id": "/subscriptions/s/vault"}, "secretUrl": "https://vault/secrets/a"}
+    source = {"image": "a", "credentials": {"username": "u", "passwordSecretReference": vault}}
+    body = api.job_body(containerSettings={"imageSourceRegistry": source})
+    status, _, answer = api.call("PUT", api.job("j"), body)
+    assert (status, answer["error"]["code"]) == (501, "NotSupported")
+
+
 @pytest.mark.parametrize("name", ["a b", "ä", "x" * 65, "a.b", "a%2Fb"])
 @pytest.mark.parametrize("noun", ["workspace", "cluster", "experiment", "job"])
 def test_names(api: Api, noun: str, name: str) -> None:

@@ -187,7 +187,7 @@ async def create(service: Service, call: Call) -> Reply:
     service.controllers[record.key] = controller
     controller.begin()
     reply = operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
-    advice = quotas.advice(service, cleaned.body["vmSize"])
+    advice = "; ".join(filter(None, (quotas.advice(service, cleaned.body["vmSize"]), _not_reported(cleaned))))
     if advice:  # RFC 7234: a warning that is no failure; our extension shows it
         reply.headers["Warning"] = f'199 batchai "{advice}"'
     return reply
@@ -203,6 +203,12 @@ def _set_up_nodes(call: Call, record: Record, cleaned: Cleaned) -> None:
             raise not_supported("Key Vault references are not supported: give the secret's value.")
         segment = record.body["id"].split("/providers/", 1)[1].split("/", 1)[1]
         task["stdOutErrPathSuffix"] = f"{call.subscription}/{call.group}/{segment}/{uuid.uuid4()}"
+
+
+def _not_reported(cleaned: Cleaned) -> str:
+    if "performanceCountersSettings" in cleaned.body.get("nodeSetup", {}):
+        return "performance counters are not reported to Application Insights"
+    return ""
 
 
 def _inherited_subnet(service: Service, properties: dict[str, Any]) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from azext_batchai.service import toolkits
 from azext_batchai.service.arm import operations, paging, replies
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import bad_request, conflict, not_found, not_supported
-from azext_batchai.service.arm.ids import batchai_id, check_name, key_of
+from azext_batchai.service.arm.ids import batchai_id, key_of
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.arm.schema import Cleaned, clean
 from azext_batchai.service.clock import wire_now
@@ -40,7 +40,6 @@ async def create(service: Service, call: Call) -> Reply:
     """202; the same body again gives 200 and the job as it was created, another one 409 (wire.md 1.4)."""
     workspace = workspaces.find(service, call)
     experiment = experiments.find(service, call)
-    check_name("job", call.name)
     given = call.properties()
     cleaned = _checked(given)
     fingerprint = service.vault.fingerprint(given)
@@ -72,6 +71,9 @@ def _checked(given: dict[str, Any]) -> Cleaned:
     cleaned = clean(JOB, given)
     toolkits.fill(cleaned.body)
     volumes.check(cleaned.body.get("mountVolumes", {}), "properties.mountVolumes")
+    registry = cleaned.body.get("containerSettings", {}).get("imageSourceRegistry", {})
+    if "passwordSecretReference" in registry.get("credentials", {}):
+        raise not_supported("Key Vault references are not supported: give the registry's password.")
     if any("valueSecretReference" in secret for secret in cleaned.body.get("secrets", ())):
         raise not_supported("Key Vault references are not supported: give the secret's value.")
     ids = [directory["id"] for directory in cleaned.body.get("outputDirectories", ())]
