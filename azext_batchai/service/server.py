@@ -85,7 +85,7 @@ class _Run:
         self._token = secrets.token_hex(32)
         store = Store(settings.home / "state.db")
         vault = Vault(store, settings.home / "secrets.key")
-        storage = StorageLayout(settings.home / "storage", settings.home / "fileservers")
+        storage = StorageLayout(settings.home)
         self._service = Service(
             settings,
             store,

@@ -46,6 +46,9 @@ def test_an_unmanaged_file_system_of_the_cluster(api: Api, source: Path) -> None
     assert api.wait_for_job("job")["executionState"] == "succeeded"
     assert api.output("job") == b"precious\n"
     assert (source / "made.txt").read_text() == "made\n"
+    api.create_job("there", "echo kept there", stdOutErrPathPrefix="$AZ_BATCHAI_MOUNT_ROOT/own")
+    assert api.wait_for_job("there")["executionState"] == "succeeded"
+    assert api.output("there") == b"kept there\n"  # listed and downloaded through a node that has it mounted
     api.finish(api.call("DELETE", f"{api.workspace}/clusters/cluster")[1])
 
 

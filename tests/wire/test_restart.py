@@ -65,6 +65,7 @@ def test_the_end_by_a_signal_is_known_after_adoption(api: Api) -> None:
     os.kill(int(pid.read_text()), 9)
     info = api.wait_for_job("job")["executionInfo"]
     assert info["exitCode"] == 137
+    assert {"name": "Signal", "value": "9"} in info["errors"][0]["details"]
 
 
 def test_queued_jobs_keep_their_order_and_start_once(api: Api) -> None:

@@ -302,3 +302,24 @@ def test_terminating_an_mpi_job_leaves_no_rank(cluster: Api) -> None:
     _, headers, _ = cluster.call("POST", f"{cluster.job('ended')}/terminate")
     assert cluster.finish(headers)["status"] == "Succeeded"
     assert not [pid for pid in pids.read_text().split() if alive(int(pid))]
+
+
+@needs_mpi
+@pytest.mark.slow
+def test_horovod_all_reduce(cluster: Api) -> None:
+    """Real Horovod, where somebody has built it (it has no wheel)."""
+    pytest.importorskip("horovod.torch", reason="Horovod is not installed")
+    import sys
+
+    share = cluster.service.home / "storage" / cluster.account / "files" / "share"
+    (share / "hvd.py").write_text(
+        "import horovod.torch as hvd, torch\n"
+        "hvd.init()\n"
+        "total = hvd.allreduce(torch.tensor([float(hvd.rank() + 1)]), op=hvd.Sum)\n"
+        "print('rank', hvd.rank(), 'of', hvd.size(), 'sum', int(total.item()))\n"
+    )
+    settings = {"pythonScriptFilePath": f"{ROOT}/hvd.py", "pythonInterpreterPath": sys.executable, "processCount": 4}
+    done, _ = run(cluster, "horovod-real", 2, horovodSettings=settings)
+    assert done["executionState"] == "succeeded", logs(cluster, "horovod-real")
+    lines = sorted(cluster.output("horovod-real").decode().splitlines())
+    assert lines == [f"rank {rank} of 4 sum 10" for rank in range(4)]

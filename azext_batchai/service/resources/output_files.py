@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from azext_batchai.service.arm import paging
@@ -13,8 +13,9 @@ from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_from_epoch
 from azext_batchai.service.context import Service
 from azext_batchai.service.engine.base import TaskError, Volume
+from azext_batchai.service.node_pool import IDLE, RUNNING
 from azext_batchai.service.resources import jobs, volumes
-from azext_batchai.service.storage.layout import BLOBS, FILES, NFS
+from azext_batchai.service.storage.layout import UNMANAGED
 from azext_batchai.service.storage.links import LinkSigner
 from azext_batchai.service.store import Record
 
@@ -67,6 +68,9 @@ def _place(service: Service, record: Record, directory_id: str) -> tuple[Volume,
         for spelling in spellings:
             if prefix.startswith(f"{spelling}/"):
                 found = _inside(service, mounts, prefix[len(spelling) + 1 :])
+                if found and found[0].service == UNMANAGED:
+                    volume = _on_a_node(service, record.internal["cluster"], found[0])
+                    found = (volume, found[1]) if volume and variable == CLUSTER_ROOT else None
                 if found:
                     return found[0], found[1] / segment / tail
     raise bad_request(f"The specified outputDirectoryId {directory_id} is not present on a mount root")
@@ -91,8 +95,19 @@ def _inside(service: Service, mounts: dict[str, Any], path: str) -> tuple[Volume
     parts = Path(os.path.normpath(path)).parts
     for volume in found:
         mount = Path(os.path.normpath(volume.relative_path)).parts
-        if parts[: len(mount)] == mount and volume.service in (FILES, BLOBS, NFS) and ".." not in parts:
+        if parts[: len(mount)] == mount and ".." not in parts:
             return volume, Path(*parts[len(mount) :])
+    return None
+
+
+def _on_a_node(service: Service, cluster_key: str, volume: Volume) -> Volume | None:
+    """What only the nodes have mounted is seen through one of them, as long as there is one."""
+    controller = service.controllers.get(cluster_key)
+    name = ":".join(PurePosixPath(volume.relative_path).parts)
+    for node in controller.nodes if controller else ():
+        if node.state in (IDLE, RUNNING):
+            folder = service.storage.folder(node.node_id, UNMANAGED, name)
+            return Volume(volume.relative_path, folder, UNMANAGED, node.node_id, name)
     return None
 
 

@@ -13,7 +13,7 @@ from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.arm.schema import Array, Field, Object, String
 from azext_batchai.service.context import Service
 from azext_batchai.service.engine.base import TaskError, Volume
-from azext_batchai.service.storage.layout import BLOBS, FILES, NFS, parse_file_share_url
+from azext_batchai.service.storage.layout import BLOBS, FILES, NFS, UNMANAGED, parse_file_share_url
 
 RESOURCE_ID = Object({"id": Field(String(minimum=1), required=True)})
 KEY_VAULT_SECRET = Object(
@@ -113,7 +113,7 @@ def resolve(service: Service, volumes: dict[str, Any]) -> list[Volume]:
         found.append(_file_server(service, reference))
     for file_system in volumes.get("unmanagedFileSystems", ()):
         path, command = file_system["relativeMountPath"], file_system["mountCommand"]
-        found.append(Volume(path, Path(), "unmanaged", "", "", command))
+        found.append(Volume(path, Path(), UNMANAGED, "", "", command))
     return found
 
 

@@ -12,18 +12,19 @@ from azext_batchai.service.arm.errors import bad_request
 ACCOUNT_PATTERN = re.compile(r"[a-z0-9]{3,24}")
 SHARE_PATTERN = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]|\$root|\$web")
 
-FILES, BLOBS, NFS = "files", "blobs", "nfs"
+FILES, BLOBS, NFS, UNMANAGED = "files", "blobs", "nfs", "unmanaged"
 
 
 class StorageLayout:
     """Folders of accounts, shares and containers below one root. Account names are unique, as in Azure.
 
-    Those of file servers lie below another.
+    Those of file servers, and what nodes have mounted themselves, lie elsewhere in the state folder.
     """
 
-    def __init__(self, root: Path, file_servers: Path) -> None:
-        self.root = root
-        self.file_servers = file_servers
+    def __init__(self, home: Path) -> None:
+        self.root = home / "storage"
+        self.file_servers = home / "fileservers"
+        self.nodes = home / "nodes"
 
     def account(self, name: str) -> Path:
         """The folder of an account. Raises ArmError for a name that Azure would refuse."""
@@ -42,6 +43,8 @@ class StorageLayout:
         """
         if service == NFS:
             return self.file_servers / Path(account).name / Path(name).name
+        if service == UNMANAGED:  # mounted on a node, at a path in which `:` stands for `/`
+            return self.nodes / Path(account).name / "mounts" / Path(*name.split(":"))
         if not SHARE_PATTERN.fullmatch(name):
             raise bad_request(
                 f"'{name}' is not a valid name: 3 to 63 lower-case letters, digits and single hyphens.",

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from signal import SIGKILL
 
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.engine.base import Container, JobOutcome, JobPlan, Process, TaskError
@@ -45,6 +46,7 @@ class LocalJob:
         self._tasks: list[Task] = []
         self._stopping = False
         self._failed: Process | None = None
+        self._oom_kills = _oom_kills()
         self._runtime: ContainerRuntime | None = None
         self._killer: asyncio.Task[None] | None = None
         self._unique = plan.output_segment.rsplit("/", 1)[-1]
@@ -237,7 +239,8 @@ class LocalJob:
         for end, place, name in zip(ends, self._places, names):
             self._note(f"job preparation on {place.node.spec.node_id} ended {_describe(end)}")
             if end.exit_code != 0:
-                details = {"NodeId": place.node.spec.node_id, "StdErr": tail(self._output / f"stderr-{name}.txt")}
+                stderr = self._output / f"stderr-{name}.txt"
+                details = {"NodeId": place.node.spec.node_id, "StdErr": tail(stderr), "Path": str(stderr)}
                 error = TaskError(
                     "JobPreparationFailed", "Job preparation task failed with non-zero exit code", details
                 )
@@ -308,8 +311,11 @@ class LocalJob:
     def _failure(self, end: TaskEnd) -> dict[str, str]:
         failed = self._failed or self._plan.processes[0]
         details = {"ExitCode": str(end.exit_code), "NodeId": self._places[failed.node_index].node.spec.node_id}
-        if end.signal:
-            details["Signal"] = str(end.signal)
+        signal = end.signal or (end.exit_code - 128 if 128 < end.exit_code < 160 else 0)  # as a shell tells it
+        if signal:
+            details["Signal"] = str(signal)
+        if signal == SIGKILL and _oom_kills() > self._oom_kills:
+            details["Info"] = "a process of this machine was killed for lack of memory while the job ran"
         details["StdErr"] = tail(self._output / failed.stderr.replace("{rank}", "0"))
         return {name: value for name, value in details.items() if value}
 
@@ -332,6 +338,15 @@ def _is_the_nodes_own(name: str) -> bool:
         "OMPI_MCA_plm_rsh_agent",
         "BATCHAI_SSH_CONFIG",
     )
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for lack of memory since the machine started."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def _describe(end: TaskEnd) -> str:

@@ -39,7 +39,7 @@ async def show_volumes(root: Path, volumes: Iterable[Volume]) -> None:
 
 async def _mount(volume: Volume, place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
-    if os.path.ismount(place):
+    if os.path.realpath(place) in _mount_points():
         return  # by an earlier service
     process = await asyncio.create_subprocess_exec(
         shell(),
@@ -72,13 +72,17 @@ def unmount_below(root: Path) -> None:
 
 def _mounted_below(root: Path) -> list[str]:
     mark = os.path.realpath(root) + "/"
+    return [place for place in _mount_points() if place.startswith(mark)]
+
+
+def _mount_points() -> list[str]:
+    """Where something is mounted; os.path.ismount does not see a folder mounted on another of the same disk."""
     try:
         lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return []
     # The kernel writes a blank in a path as \\040, and so on.
-    places = [re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split()[4]) for line in lines]
-    return [place for place in places if place.startswith(mark)]
+    return [re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split()[4]) for line in lines]
 
 
 def remove_tree(root: Path) -> None:
