@@ -194,7 +194,9 @@ def _first_answer(process: subprocess.Popen[bytes], folder: Path) -> dict[str, A
 
 def _environment(cli_ctx: Any) -> dict[str, str]:
     chosen = {variable: cli_ctx.config.get("batchai", key, fallback=None) for key, variable in _SETTINGS.items()}
-    return {**os.environ, **{variable: value for variable, value in chosen.items() if value}}
+    # A service that is started from inside a node is no part of that node, and does not go with it.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AZ_BATCHAI_", "BATCHAI_"))}
+    return {**inherited, **{variable: value for variable, value in chosen.items() if value}}
 
 
 def _private(path: str, flags: int) -> int:

@@ -211,3 +211,14 @@ def test_down_tells_of_running_jobs(az, home, write_json):
 
 def _leftovers(home) -> list:
     return list(Service(home).leftovers(2))
+
+
+def test_a_service_started_inside_a_node_is_no_part_of_it(az, home, monkeypatch):
+    """What belongs to a node is known by its variables, and ends with the node."""
+    monkeypatch.setenv("AZ_BATCHAI_NODE_ID", "tvm-1_1-20180606t212057z")
+    monkeypatch.setenv("BATCHAI_TASK", "bai-0123456789")
+    started = az("batchai", "local", "up").json()
+    with open(f"/proc/{started['pid']}/environ", "rb") as file:
+        names = {entry.partition(b"=")[0] for entry in file.read().split(b"\0")}
+    assert not names & {b"AZ_BATCHAI_NODE_ID", b"BATCHAI_TASK"}
+    assert b"AZURE_BATCHAI_HOME" in names
