@@ -1,6 +1,6 @@
 """`make bench`: figures beside their peers or floors, measured in the same run on this machine.
 
-python benchmarks [--rounds N] [--jobs N]
+python benchmarks [all|commands|load] [--rounds N] [--jobs N] [--load-rounds N]
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+import load
+import output
 from measure import Row, cpu_ticks, milliseconds, pairs, percentile, resident_megabytes, table, verdict, wall
-from rig import AZ, Rig, rig, start_service, stop_service
+from rig import AZ, Rig, idle_nodes, job, output_of, prepare, rig, start_service, stop_service
 
 
 def whole_commands(bench: Rig, rounds: int) -> list[Row]:
@@ -42,27 +44,16 @@ def whole_commands(bench: Rig, rounds: int) -> list[Row]:
 def job_start(bench: Rig, jobs: int) -> list[Row]:
     """From sending the PUT of a job to its command reading the clock, on an idle node."""
     service = bench.service
-    account = service.arm("GET", "bench/clusters/one")["properties"]["nodeSetup"]["mountVolumes"]["azureFileShares"][0]
-    share = service.home / "storage" / account["accountName"] / "files" / "bench"
-    body = {
-        "cluster": {
-            "id": f"/subscriptions/{service.facts['subscription']}/resourceGroups/bench/providers/"
-            "Microsoft.BatchAI/workspaces/bench/clusters/one"
-        },
-        "nodeCount": 1,
-        "customToolkitSettings": {"commandLine": "exec date +%s%N"},
-        "stdOutErrPathPrefix": "$AZ_BATCHAI_MOUNT_ROOT/afs",
-    }
+    body = job(service, "exec date +%s%N")
     started, answered = [], []
     for number in range(-3, jobs):
         path = f"bench/experiments/bench/jobs/j{number}"
         sent = time.time_ns()
-        service.arm("PUT", path, {"properties": body})
+        service.arm("PUT", path, body)
         replied = time.time_ns()
-        job = service.wait(path, lambda found: found["properties"]["executionState"] in ("succeeded", "failed"))
-        service.wait("bench/clusters/one", lambda found: found["properties"]["nodeStateCounts"]["idleNodeCount"])
-        segment = job["properties"]["jobOutputDirectoryPathSegment"]
-        began = int((share / segment / "stdouterr" / "stdout.txt").read_text())
+        ended = service.wait(path, lambda found: found["properties"]["executionState"] in ("succeeded", "failed"))
+        service.wait("bench/clusters/one", idle_nodes)
+        began = int((output_of(service, ended) / "stdout.txt").read_text())
         if number >= 0:  # the first ones warm up
             started.append((began - sent) / 1e9)
             answered.append((replied - sent) / 1e9)
@@ -142,39 +133,9 @@ def front_cost(bench: Rig, rounds: int) -> float:
     return found.ours - found.theirs
 
 
-def prepare(bench: Rig) -> None:
-    """A workspace with an experiment and a cluster of one idle node that mounts a share."""
-    service = bench.service
-    group = f"/subscriptions/{service.facts['subscription']}/resourceGroups/bench/providers"
-    account = f"{group}/Microsoft.Storage/storageAccounts/bench"
-    storage = {"location": "local", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
-    service.arm("PUT", "bench", {"location": "local"})
-    service.request("PUT", f"{account}?api-version=2023-01-01", storage)
-    service.request("PUT", f"{account}/fileServices/default/shares/bench?api-version=2023-01-01", {"properties": {}})
-    service.arm("PUT", "bench/experiments/bench")
-    volume = {
-        "accountName": "bench",
-        "azureFileUrl": "https://bench.file.core.windows.net/bench",
-        "relativeMountPath": "afs",
-        "credentials": {"accountKey": "none"},
-    }
-    cluster = {
-        "vmSize": "STANDARD_NC6",
-        "scaleSettings": {"manual": {"targetNodeCount": 1}},
-        "userAccountSettings": {"adminUserName": "bench", "adminUserPassword": "bench-password"},
-        "nodeSetup": {"mountVolumes": {"azureFileShares": [volume]}},
-    }
-    service.arm("PUT", "bench/clusters/one", {"properties": cluster})
-    service.wait("bench/clusters/one", lambda found: found["properties"]["nodeStateCounts"]["idleNodeCount"])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks")
-    parser.add_argument("--rounds", type=int, default=21, help="pairs of whole commands, and starts of the service")
-    parser.add_argument("--jobs", type=int, default=200, help="jobs whose start is measured")
-    options = parser.parse_args()
+def commands(options: argparse.Namespace) -> None:
     with rig() as bench:
-        prepare(bench)
+        prepare(bench.service, 1)
         rows = job_start(bench, options.jobs)
         rows += service_itself(bench, options.rounds)
         rows += whole_commands(bench, options.rounds)
@@ -186,6 +147,38 @@ def main() -> None:
         "service as a registered cloud, with a cached login, through an HTTPS front of this benchmark, which adds\n"
         f"{milliseconds(front)} to a request."
     )
+
+
+def under_load(options: argparse.Namespace) -> None:
+    rows = [
+        *load.throughput(options.load_rounds),
+        *load.latencies(options.jobs),
+        *load.many_jobs(),
+        *load.many_nodes(options.load_rounds),
+        *output.stream_lag(),
+        *output.large_output(options.load_rounds),
+    ]
+    print(table(rows), end="\n\n")
+    print(
+        "Medians and, in brackets, the least and the most. Load: the machine's load average over a minute, on "
+        f"{os.cpu_count()}\ncores, at the end of a measurement, which has its own share in it. RSS: of the service, "
+        "which is a new one for\neach group of lines. Processor time: of the service and its launcher, not of the jobs."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks")
+    parser.add_argument("what", nargs="?", choices=("all", "commands", "load"), default="all", help="which table")
+    parser.add_argument("--rounds", type=int, default=21, help="pairs of whole commands, and starts of the service")
+    parser.add_argument("--jobs", type=int, default=200, help="jobs whose start is measured")
+    parser.add_argument("--load-rounds", type=int, default=3, help="how often each thing under load is measured")
+    options = parser.parse_args()
+    if options.what in ("all", "commands"):
+        commands(options)
+    if options.what == "all":
+        print()
+    if options.what in ("all", "load"):
+        under_load(options)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class Row:
     ratio: str = ""
     goal: str = ""
     met: str = ""
+    load: str = ""
 
 
 def verdict(met: bool) -> str:
@@ -78,6 +79,30 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"
 
 
+def spread(values: Sequence[float], form: Callable[[float], str]) -> str:
+    """The median and, where there are several, the least and the most."""
+    middle = form(statistics.median(values))
+    return f"{middle} ({form(min(values))} to {form(max(values))})" if len(values) > 1 else middle
+
+
+def with_load(rows: list[Row]) -> list[Row]:
+    """Note on each row how busy the machine is now: call it when they have been measured."""
+    for row in rows:
+        row.load = f"{os.getloadavg()[0]:.1f}"
+    return rows
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children that still run."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [pid, *map(int, file.read().split())]
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time of a process and of its children that still run."""
+    return sum(map(cpu_ticks, family(pid))) / os.sysconf("SC_CLK_TCK")
+
+
 def cpu_ticks(pid: int) -> int:
     """Clock ticks of processor time that a process has used."""
     with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
@@ -86,14 +111,25 @@ def cpu_ticks(pid: int) -> int:
 
 
 def resident_megabytes(pid: int) -> float:
+    return _memory(pid, "VmRSS")
+
+
+def peak_megabytes(pid: int) -> float:
+    """The most that a process ever had."""
+    return _memory(pid, "VmHWM")
+
+
+def _memory(pid: int, name: str) -> float:
     with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-        [line] = [line for line in file if line.startswith("VmRSS")]
+        [line] = [line for line in file if line.startswith(f"{name}:")]
     return int(line.split()[1]) * 1024 / 1e6
 
 
 def table(rows: Sequence[Row]) -> str:
-    heading = ("what", "figure", "peer or floor", "ratio", "goal", "met")
-    lines = [heading, *((row.what, row.figure, row.peer, row.ratio, row.goal, row.met) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heading))]
+    heading = ("what", "figure", "peer or floor", "ratio", "goal", "met", "load")
+    lines = [heading, *((row.what, row.figure, row.peer, row.ratio, row.goal, row.met, row.load) for row in rows)]
+    filled = [column for column in zip(*lines) if any(column[1:])]
+    widths = [max(map(len, column)) for column in filled]
+    lines = list(zip(*filled))
     lines.insert(1, tuple("-" * width for width in widths))
     return os.linesep.join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from arm_front import TENANT, Front
+from measure import family
 
 AZ = [sys.executable, "-m", "azure.cli"]
 PROVIDER = "resourceGroups/bench/providers/Microsoft.BatchAI/workspaces"
@@ -66,6 +67,40 @@ class Service:
         raise SystemExit(f"{path} is not as wanted after {seconds} s: {status} {found}")
 
 
+def installed_service() -> Path:
+    """What starts the service of the installed extension."""
+    return Path(os.environ["AZURE_EXTENSION_DIR"]) / "batchai" / "azext_batchai" / "service" / "__main__.py"
+
+
+@contextlib.contextmanager
+def service_alone(nodes: int) -> Iterator[Service]:
+    """A service with a cluster of so many nodes, with no az; afterwards it is seen to that nothing is left of it."""
+    with tempfile.TemporaryDirectory(prefix="batchai-bench-") as name:
+        service = start_service(installed_service(), Path(name) / "home")
+        try:
+            prepare(service, nodes)
+            yield service
+        finally:
+            started = family(service.facts["pid"])
+            stop_service(service)
+            processes = [pid for pid in started if Path(f"/proc/{pid}").exists()] + processes_of(service.home)
+            files = {entry.name for entry in service.home.iterdir()} - {"service.lock", "service.log"}
+        if processes or files:
+            raise SystemExit(f"the service left behind: processes {processes}, files {files}")
+
+
+def processes_of(home: Path) -> list[int]:
+    """Processes that work for the service in `home`: its path is in their environment or command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                words = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+                if os.fsencode(home) in words:
+                    found.append(int(entry.name))
+    return found
+
+
 def start_service(main: Path, home: Path) -> Service:
     """Start the service in `home`; it is ready when it has said so."""
     started = time.perf_counter()
@@ -96,6 +131,60 @@ def stop_service(service: Service) -> None:
     os.waitpid(service.facts["pid"], 0)
 
 
+def prepare(service: Service, nodes: int) -> None:
+    """A workspace with an experiment and the cluster `one` of so many idle nodes, which mount a share."""
+    group = f"/subscriptions/{service.facts['subscription']}/resourceGroups/bench/providers"
+    account = f"{group}/Microsoft.Storage/storageAccounts/bench"
+    storage = {"location": "local", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
+    service.arm("PUT", "bench", {"location": "local"})
+    service.request("PUT", f"{account}?api-version=2023-01-01", storage)
+    service.request("PUT", f"{account}/fileServices/default/shares/bench?api-version=2023-01-01", {"properties": {}})
+    service.arm("PUT", "bench/experiments/bench")
+    volume = {
+        "accountName": "bench",
+        "azureFileUrl": "https://bench.file.core.windows.net/bench",
+        "relativeMountPath": "afs",
+        "credentials": {"accountKey": "none"},
+    }
+    cluster = {
+        "vmSize": "STANDARD_NC6",
+        "scaleSettings": scale(nodes),
+        "userAccountSettings": {"adminUserName": "bench", "adminUserPassword": "bench-password"},
+        "nodeSetup": {"mountVolumes": {"azureFileShares": [volume]}},
+    }
+    service.arm("PUT", "bench/clusters/one", {"properties": cluster})
+    service.wait("bench/clusters/one", lambda found: idle_nodes(found) == nodes)
+
+
+def scale(nodes: int) -> dict[str, Any]:
+    return {"manual": {"targetNodeCount": nodes}}
+
+
+def idle_nodes(cluster: Any) -> int:
+    count: int = cluster["properties"]["nodeStateCounts"]["idleNodeCount"]
+    return count
+
+
+def job(service: Service, command: str) -> dict[str, Any]:
+    """The body of a job of one node of the cluster `one` that runs `command`."""
+    cluster = f"/subscriptions/{service.facts['subscription']}/{PROVIDER}/bench/clusters/one"
+    return {
+        "properties": {
+            "cluster": {"id": cluster},
+            "nodeCount": 1,
+            "customToolkitSettings": {"commandLine": command},
+            "stdOutErrPathPrefix": "$AZ_BATCHAI_MOUNT_ROOT/afs",
+        }
+    }
+
+
+def output_of(service: Service, job: Any) -> Path:
+    """The folder that a job's stdout.txt is in."""
+    share = service.home / "storage" / "bench" / "files" / "bench"
+    segment: str = job["properties"]["jobOutputDirectoryPathSegment"]
+    return share / segment / "stdouterr"
+
+
 @dataclass
 class Rig:
     """`with_extension`, `without` and `empty` (with an extension that does nothing) are environments for az.
@@ -115,8 +204,7 @@ class Rig:
 
 @contextlib.contextmanager
 def rig() -> Iterator[Rig]:
-    extensions = Path(os.environ["AZURE_EXTENSION_DIR"])
-    main = extensions / "batchai" / "azext_batchai" / "service" / "__main__.py"
+    main = installed_service()
     with tempfile.TemporaryDirectory(prefix="batchai-bench-") as name:
         folder = Path(name)
         service = start_service(main, folder / "home")
