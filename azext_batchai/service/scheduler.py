@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,15 +26,20 @@ class Queue:
 
     def __init__(self) -> None:
         self._jobs: list[QueuedJob] = []
+        self._by_key: dict[str, QueuedJob] = {}
+        self._sizes: Counter[int] = Counter()  # how many jobs want so many nodes
 
     def add(self, key: str, seq: int, priority: str, node_count: int) -> None:
-        insort(self._jobs, QueuedJob(_RANKS[priority], seq, key, node_count))
+        job = QueuedJob(_RANKS[priority], seq, key, node_count)
+        insort(self._jobs, job)
+        self._by_key[key] = job
+        self._sizes[node_count] += 1
 
     def remove(self, key: str) -> None:
-        for index, job in enumerate(self._jobs):
-            if job.key == key:
-                del self._jobs[index]
-                return
+        job = self._by_key.pop(key, None)
+        if job:
+            del self._jobs[bisect_left(self._jobs, job)]
+            self._sizes[job.node_count] -= 1
 
     def __iter__(self) -> Iterator[QueuedJob]:
         return iter(self._jobs)
@@ -47,7 +53,9 @@ class Queue:
         A job starts on all its nodes or not at all. One that has to wait holds back those behind it, so that a large
         job is not starved; one that is larger than the cluster may become holds back nobody.
         """
-        found = []
+        found: list[QueuedJob] = []
+        if not idle or not any(count for size, count in self._sizes.items() if size <= capacity):
+            return found
         for job in self._jobs:
             if job.node_count > capacity:
                 continue
@@ -59,7 +67,7 @@ class Queue:
 
     def demand(self, capacity: int) -> int:
         """How many nodes the waiting jobs would use, were there enough."""
-        return sum(job.node_count for job in self._jobs if job.node_count <= capacity)
+        return sum(size * count for size, count in self._sizes.items() if size <= capacity)
 
 
 def capacity_of(scale_settings: dict[str, Any]) -> int:
