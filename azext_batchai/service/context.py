@@ -26,9 +26,3 @@ class Service:
     engine: Engine
     base_url: str = ""
     controllers: dict[str, ClusterController] = field(default_factory=dict)
-
-    def wake(self, cluster_key: str) -> None:
-        """Tell a cluster's controller that something it cares for has changed."""
-        controller = self.controllers.get(cluster_key)
-        if controller:
-            controller.wake()

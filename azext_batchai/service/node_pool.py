@@ -123,10 +123,8 @@ class NodePool:
                 name = f"tvm-{cluster.internal['nodeNumber']}_{cluster.internal['nextNode']}-{stamp}{suffix}"
                 cluster.internal["nextNode"] += 1
                 record = Record(f"{self._key}/nodes/{name}", "node", self._key, {"name": name})
-                record.internal = {"state": ALLOCATING, "port": 0, "address": ""}
+                record.internal = {"state": ALLOCATING, "port": 0}
                 store.add(record)
-                record.internal["address"] = node_specs.address(record.seq)
-                store.update(record, touch=False)
                 self._nodes[name] = Node(record, ALLOCATING)
             store.update(cluster, touch=False)
         for node in self._nodes.values():
@@ -190,6 +188,5 @@ class NodePool:
         self._nodes.pop(node.node_id, None)
         with self._service.store.transaction():
             self._service.store.remove(node.record.key)
-        self._changed()
         for controller in self._service.controllers.values():
-            controller.wake()  # another cluster may have waited for the quota
+            controller.wake()  # this one's, and any that has waited for the quota

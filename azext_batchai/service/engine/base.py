@@ -68,7 +68,6 @@ class NodeSpec:
     volumes: tuple[Volume, ...]
     setup: SetupTask | None
     port: int = 0
-    address: str = "127.0.0.1"
     gpus_promised: int = 0
     gpus_held: tuple[int, ...] = ()
 

@@ -32,13 +32,12 @@ def of(service: Service, cluster_key: str, node: Record) -> NodeSpec:
         (),
         setup,
         node.internal["port"],
-        node.internal["address"],
         size.gpus if size else 0,
         tuple(node.internal.get("gpus", ())),
     )
 
 
-def address(number: int) -> str:
+def _address(number: int) -> str:
     """A loopback address for the machine's node `number`: nodes are told apart by it, as by an IP address in Azure."""
     number = 4 + number % (1 << 22)  # in Azure the first node of a subnet is .4
     return f"127.{64 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
@@ -49,7 +48,7 @@ def addresses(service: Service, job: Record) -> list[str]:
     found = []
     for name in job.internal["nodes"]:
         node = service.store.get(f"{job.internal['cluster']}/nodes/{name}".lower())
-        found.append(node.internal["address"] if node else "127.0.0.1")
+        found.append(_address(node.seq) if node else "127.0.0.1")
     return found
 
 

@@ -27,6 +27,7 @@ BY_SETTINGS: dict[str, ModuleType] = {
     for module in (cntk, pytorch, tensorflow, caffe, caffe2, chainer, custom, custom_mpi, horovod)
 }
 _BY_TOOL_TYPE = {module.TOOL_TYPE: module for module in BY_SETTINGS.values()}
+_PORTS_NEEDED = {pytorch.TOOL_TYPE: pytorch.ports_needed, tensorflow.TOOL_TYPE: tensorflow.ports_needed}
 
 
 def settings_of(job_properties: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -48,12 +49,8 @@ def fill(job_properties: dict[str, Any]) -> None:
 
 def ports_needed(job_properties: Mapping[str, Any]) -> int:
     """How many ports the job's processes must be given to find each other."""
-    tool = job_properties["toolType"]
-    if tool == pytorch.TOOL_TYPE:
-        return 1
-    if tool == tensorflow.TOOL_TYPE:
-        return tensorflow.ports_needed(settings_of(job_properties), job_properties["nodeCount"])
-    return 0
+    needed = _PORTS_NEEDED.get(job_properties["toolType"])
+    return needed(settings_of(job_properties), job_properties["nodeCount"]) if needed else 0
 
 
 def launch_plan(job_properties: Mapping[str, Any], addresses: list[str], ports: list[int]) -> list[Process]:

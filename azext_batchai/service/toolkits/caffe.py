@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from azext_batchai.service.arm.errors import bad_request
 from azext_batchai.service.arm.schema import Object
 from azext_batchai.service.engine.base import Process
-from azext_batchai.service.toolkits.common import ARGUMENTS, PROCESS_COUNT, TEXT, ToolkitJob, python_command
+from azext_batchai.service.toolkits.common import (
+    SCRIPT_OR_CONFIGURATION,
+    ToolkitJob,
+    check_interpreter,
+    ranks,
+    script_or_configuration,
+)
 
 SETTINGS, TOOL_TYPE = "caffeSettings", "caffe"
-
-
-def _check(settings: dict[str, Any], path: str) -> None:
-    if "pythonInterpreterPath" in settings and "pythonScriptFilePath" not in settings:
-        raise bad_request(f"'{path}': pythonInterpreterPath goes with pythonScriptFilePath.", path)
-
-
-SCHEMA = Object(
-    {
-        "configFilePath": TEXT,
-        "pythonScriptFilePath": TEXT,
-        "pythonInterpreterPath": TEXT,
-        "commandLineArgs": ARGUMENTS,
-        "processCount": PROCESS_COUNT,
-    },
-    one_of=("configFilePath", "pythonScriptFilePath"),
-    check=_check,
-)
+SCHEMA = Object(SCRIPT_OR_CONFIGURATION, one_of=("configFilePath", "pythonScriptFilePath"), check=check_interpreter)
 
 
 def launch_plan(job: ToolkitJob) -> list[Process]:
-    settings, count = job.settings, job.settings["processCount"]
-    if "configFilePath" in settings:
-        command_line = (
-            f"caffe train --solver={settings['configFilePath']} {settings.get('commandLineArgs', '')}".strip()
-        )
-    else:
-        command_line = python_command(settings)
-    return [Process(0, command_line, "stdout.txt", "stderr.txt", world_size=count if count > 1 else 0)]
+    return ranks(job, script_or_configuration(job, "caffe train --solver="), least=2)

@@ -7,7 +7,13 @@ from typing import Any
 from azext_batchai.service.arm.errors import bad_request
 from azext_batchai.service.arm.schema import Enum, Field, Object
 from azext_batchai.service.engine.base import Process
-from azext_batchai.service.toolkits.common import ARGUMENTS, PROCESS_COUNT, TEXT, ToolkitJob, python_command
+from azext_batchai.service.toolkits.common import (
+    SCRIPT_OR_CONFIGURATION,
+    ToolkitJob,
+    check_interpreter,
+    ranks,
+    script_or_configuration,
+)
 
 SETTINGS, TOOL_TYPE = "cntkSettings", "cntk"
 
@@ -19,18 +25,13 @@ def _check(settings: dict[str, Any], path: str) -> None:
         raise bad_request(f"'{path}': languageType BrainScript goes with configFilePath.", path)
     if language == "Python" and "configFilePath" in settings:
         raise bad_request(f"'{path}': languageType Python goes with pythonScriptFilePath.", path)
-    if "pythonInterpreterPath" in settings and "pythonScriptFilePath" not in settings:
-        raise bad_request(f"'{path}': pythonInterpreterPath goes with pythonScriptFilePath.", path)
+    check_interpreter(settings, path)
 
 
 SCHEMA = Object(
     {
         "languageType": Field(Enum(("BrainScript", "Python"))),
-        "configFilePath": TEXT,
-        "pythonScriptFilePath": TEXT,
-        "pythonInterpreterPath": TEXT,
-        "commandLineArgs": ARGUMENTS,
-        "processCount": PROCESS_COUNT,
+        **SCRIPT_OR_CONFIGURATION,
     },
     one_of=("configFilePath", "pythonScriptFilePath"),
     check=_check,
@@ -38,9 +39,4 @@ SCHEMA = Object(
 
 
 def launch_plan(job: ToolkitJob) -> list[Process]:
-    settings, count = job.settings, job.settings["processCount"]
-    if "configFilePath" in settings:
-        command_line = f"cntk configFile={settings['configFilePath']} {settings.get('commandLineArgs', '')}".strip()
-    else:
-        command_line = python_command(settings)
-    return [Process(0, command_line, "stdout.txt", "stderr.txt", world_size=count if count > 1 else 0)]
+    return ranks(job, script_or_configuration(job, "cntk configFile="), least=2)

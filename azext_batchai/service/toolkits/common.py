@@ -6,13 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from azext_batchai.service.arm.errors import bad_request
 from azext_batchai.service.arm.schema import Field, Integer, String
+from azext_batchai.service.engine.base import Process
 
 MAX_PROCESSES = 10000
 TEXT = Field(String(minimum=1))
 REQUIRED_TEXT = Field(String(minimum=1), required=True)
 ARGUMENTS = Field(String())
 PROCESS_COUNT = Field(Integer(1, MAX_PROCESSES))
+SCRIPT_OR_CONFIGURATION = {
+    "configFilePath": TEXT,
+    "pythonScriptFilePath": TEXT,
+    "pythonInterpreterPath": TEXT,
+    "commandLineArgs": ARGUMENTS,
+    "processCount": PROCESS_COUNT,
+}
 PYTHON_SCRIPT = {
     "pythonScriptFilePath": REQUIRED_TEXT,
     "pythonInterpreterPath": TEXT,
@@ -43,3 +52,23 @@ def python_command(settings: Mapping[str, Any], arguments: str | None = None) ->
         arguments = settings.get("commandLineArgs", "")
     words = (settings.get("pythonInterpreterPath", "python"), settings["pythonScriptFilePath"], arguments)
     return " ".join(word for word in words if word)
+
+
+def ranks(job: ToolkitJob, command_line: str, least: int = 1) -> list[Process]:
+    """The command line in processCount processes of an MPI world; fewer than `least` need no MPI."""
+    count = job.settings["processCount"]
+    return [Process(0, command_line, "stdout.txt", "stderr.txt", world_size=count if count >= least else 0)]
+
+
+def check_interpreter(settings: dict[str, Any], path: str) -> None:
+    """Raises ArmError for an interpreter without a script to interpret (wire.md 7)."""
+    if "pythonInterpreterPath" in settings and "pythonScriptFilePath" not in settings:
+        raise bad_request(f"'{path}': pythonInterpreterPath goes with pythonScriptFilePath.", path)
+
+
+def script_or_configuration(job: ToolkitJob, configured: str) -> str:
+    """The command line of a toolkit that takes a script, or a configuration that `configured` is put before."""
+    settings = job.settings
+    if "configFilePath" not in settings:
+        return python_command(settings)
+    return f"{configured}{settings['configFilePath']} {settings.get('commandLineArgs', '')}".strip()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from azext_batchai.service.arm.schema import Object
 from azext_batchai.service.engine.base import Process
-from azext_batchai.service.toolkits.common import PROCESS_COUNT, REQUIRED_TEXT, ToolkitJob
+from azext_batchai.service.toolkits.common import PROCESS_COUNT, REQUIRED_TEXT, ToolkitJob, ranks
 
 SETTINGS, TOOL_TYPE = "customMpiSettings", "custommpi"
 SCHEMA = Object({"commandLine": REQUIRED_TEXT, "processCount": PROCESS_COUNT})
 
 
 def launch_plan(job: ToolkitJob) -> list[Process]:
-    command_line, count = job.settings["commandLine"], job.settings["processCount"]
-    return [Process(0, command_line, "stdout.txt", "stderr.txt", world_size=count)]
+    return ranks(job, job.settings["commandLine"])

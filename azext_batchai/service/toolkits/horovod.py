@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from azext_batchai.service.arm.schema import Object
 from azext_batchai.service.engine.base import Process
-from azext_batchai.service.toolkits.common import PROCESS_COUNT, PYTHON_SCRIPT, ToolkitJob, python_command
+from azext_batchai.service.toolkits.common import PROCESS_COUNT, PYTHON_SCRIPT, ToolkitJob, python_command, ranks
 
 SETTINGS, TOOL_TYPE = "horovodSettings", "horovod"
 SCHEMA = Object({**PYTHON_SCRIPT, "processCount": PROCESS_COUNT})
 
 
 def launch_plan(job: ToolkitJob) -> list[Process]:
-    count = job.settings["processCount"]
-    return [Process(0, python_command(job.settings), "stdout.txt", "stderr.txt", world_size=count)]
+    return ranks(job, python_command(job.settings))

@@ -5,6 +5,9 @@ With the MPI back end the MPI runtime starts the ranks; with the others each ran
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from azext_batchai.service.arm.schema import Field, Object, String
 from azext_batchai.service.engine.base import Process
 from azext_batchai.service.toolkits.common import PROCESS_COUNT, PYTHON_SCRIPT, ToolkitJob, python_command
@@ -18,6 +21,10 @@ SCHEMA = Object(
         "communicationBackend": Field(String(r"(?i:tcp|gloo|mpi)")),
     }
 )
+
+
+def ports_needed(settings: Mapping[str, Any], node_count: int) -> int:
+    return 1  # where the ranks meet
 
 
 def launch_plan(job: ToolkitJob) -> list[Process]:

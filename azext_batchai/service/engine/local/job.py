@@ -140,7 +140,7 @@ class LocalJob:
             self._places.append(
                 _Place(node, root, variables, environment, self._output / log_name, self._container_name(node))
             )
-        self._make_shared(variables)
+        Path(variables["AZ_BATCHAI_SHARED_JOB_TEMP"]).mkdir(parents=True, exist_ok=True)
         self._connect_nodes()
 
     def _variables(self, node: LocalNode, root: Path) -> dict[str, str]:
@@ -179,9 +179,6 @@ class LocalJob:
             except OSError as exc:
                 raise _wrong_path(what, prefix, exc.strerror or str(exc)) from None
         return path
-
-    def _make_shared(self, variables: dict[str, str]) -> None:
-        Path(variables["AZ_BATCHAI_SHARED_JOB_TEMP"]).mkdir(parents=True, exist_ok=True)
 
     def _connect_nodes(self) -> None:
         ranks = max((process.world_size for process in self._plan.processes), default=0)
