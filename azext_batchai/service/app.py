@@ -19,7 +19,6 @@ from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import ArmError, bad_request
 from azext_batchai.service.arm.ids import check_names, parse_path
 from azext_batchai.service.arm.replies import Reply
-from azext_batchai.service.context import Service
 from azext_batchai.service.resources import (
     clusters,
     experiments,
@@ -32,6 +31,7 @@ from azext_batchai.service.resources import (
     usages,
     workspaces,
 )
+from azext_batchai.service.service import Service
 from azext_batchai.service.settings import API_VERSION
 from azext_batchai.service.storage import links
 from azext_batchai.service.storage.data_plane import DataPlane
@@ -180,15 +180,18 @@ class Application:
             handler: Handler | None = groups.poll_delete
         else:
             handler = ROUTES.get((request.method, pattern))
+        query = {name.lower(): value for name, value in request.query_params.items()}
         if not handler or not arm_path:
+            if f"/{_BATCHAI}/" in raw_path.lower():  # an old version may have had what this one has not
+                _check_version(query, _BATCHAI)
             if pattern in _PATTERNS:
                 raise ArmError(405, "MethodNotAllowed", f"{request.method} is not allowed for {raw_path}.")
             raise ArmError(404, "ResourceNotFound", f"There is no resource or operation at {raw_path}.")
-        query = {name.lower(): value for name, value in request.query_params.items()}
         _check_version(query, pattern)
         if _BATCHAI in pattern:
             check_names(arm_path)
-        call = Call(request.method, arm_path, raw_path, query, await _json(request), self._service.base_url)
+        engine = request.headers.get("x-batchai-engine", "")
+        call = Call(request.method, arm_path, raw_path, query, await _json(request), self._service.base_url, engine)
         return await handler(self._service, call)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
 
 def utc_now() -> datetime:
@@ -39,6 +42,50 @@ def parse_wire_time(text: str) -> datetime:
 def monotonic() -> float:
     """Seconds on a clock that no clock change moves: all waits use it."""
     return time.monotonic()
+
+
+def epoch() -> float:
+    """Seconds since 1970, by the wall clock."""
+    return time.time()
+
+
+def boot_id() -> str:
+    """Which run of the machine this is; '' where the machine does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def since_boot() -> float:
+    """Seconds since the machine was started, those in which it slept too: no clock change moves them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment that can be stored and whose age is right after a change of the clock, as long as the machine runs."""
+
+    boot: str
+    seconds: float
+    epoch: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        return cls(boot_id(), since_boot(), epoch())
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> Moment:
+        return cls(stored["boot"], stored["seconds"], stored["epoch"])
+
+    def stored(self) -> dict[str, Any]:
+        return vars(self).copy()
+
+    def age(self) -> float:
+        """Seconds since then; by the wall clock where the machine was started anew meanwhile."""
+        if self.boot == boot_id():
+            return since_boot() - self.seconds
+        return max(epoch() - self.epoch, 0.0)
 
 
 def parse_duration(text: str) -> timedelta:

@@ -18,17 +18,11 @@ import uvicorn
 from azext_batchai._version import VERSION
 from azext_batchai.service.app import Application
 from azext_batchai.service.arm.errors import ArmError
-from azext_batchai.service.arm.operations import Operations
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_now
-from azext_batchai.service.context import Service
-from azext_batchai.service.controller import ClusterController
-from azext_batchai.service.engine.local.engine import LocalEngine
 from azext_batchai.service.instance import LOCK_FILE, Instance, process_start_time
-from azext_batchai.service.resources import cascade, file_servers, job_states
-from azext_batchai.service.secrets_vault import Vault
+from azext_batchai.service.service import open_service
 from azext_batchai.service.settings import Settings
-from azext_batchai.service.storage.layout import StorageLayout
 from azext_batchai.service.store import Record, Store
 
 log = logging.getLogger(__name__)
@@ -83,23 +77,11 @@ class _Run:
         self._ready = ready
         self._reset = False
         self._token = secrets.token_hex(32)
-        store = Store(settings.home / "state.db")
-        vault = Vault(store, settings.home / "secrets.key")
-        storage = StorageLayout(settings.home)
-        self._service = Service(
-            settings,
-            store,
-            vault,
-            storage,
-            Operations(store),
-            LocalEngine(settings),
-            base_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
-        )
+        self._service = open_service(settings, f"http://127.0.0.1:{listener.getsockname()[1]}")
 
     async def serve(self) -> None:
         service = self._service
-        await service.engine.start()
-        await _take_up(service)
+        await service.start()
         config = uvicorn.Config(
             Application(service, self._token, self._local),
             lifespan="off",
@@ -153,7 +135,7 @@ class _Run:
 
     async def _preempt(self, node_id: str) -> Reply:
         """Take the low-priority node away; answered when it is gone."""
-        for controller in self._service.controllers.values():
+        for controller in self._service.fleet:
             if controller.nodes.get(node_id):
                 await controller.preempt(node_id)
                 return Reply(200, {"nodeId": node_id})
@@ -164,7 +146,7 @@ class _Run:
         asyncio.get_running_loop().call_later(0.05, self._server.stop_requested.set)
 
     def _status(self) -> dict[str, Any]:
-        controllers = self._service.controllers.values()
+        fleet = self._service.fleet
         public = {
             key: value for key, value in self._state.items() if key not in ("token", "schema", "processStartTime")
         }
@@ -173,39 +155,18 @@ class _Run:
             **public,
             "home": str(self._settings.home),
             "storage": str(self._service.storage.root),
-            "clusters": len(self._service.controllers),
-            "nodes": sum(len(controller.nodes) for controller in controllers),
-            "jobsRunning": sum(controller.running_jobs for controller in controllers),
-            "jobsQueued": sum(len(controller.queue) for controller in controllers),
+            "clusters": len(fleet),
+            "nodes": sum(len(controller.nodes) for controller in fleet),
+            "jobsRunning": sum(controller.running_jobs for controller in fleet),
+            "jobsQueued": sum(len(controller.queue) for controller in fleet),
         }
 
     async def _let_go(self) -> None:
-        service = self._service
-        if self._reset:
-            await asyncio.gather(*(controller.tear_down() for controller in service.controllers.values()))
-        for controller in service.controllers.values():
-            controller.close()
-        await service.engine.close()
-        service.store.close()
+        await self._service.close(tear_down=self._reset)
         self._instance.withdraw()
         if self._reset:
             _erase(self._settings)
         log.info("service stopped")
-
-
-async def _take_up(service: Service) -> None:
-    """Go on where an earlier service left off."""
-    await file_servers.resume(service)
-    unfinished: dict[str, list[Record]] = {}
-    for job in service.store.all_of("job"):
-        if job.properties["executionState"] not in job_states.ENDED:
-            unfinished.setdefault(job.internal["cluster"], []).append(job)
-    for cluster in service.store.all_of("cluster"):
-        controller = ClusterController(service, cluster)
-        service.controllers[cluster.key] = controller
-        controller.resume(unfinished.get(cluster.key, []))
-    cascade.resume(service)
-    service.operations.forget_old()
 
 
 def _subscription(store: Store) -> str:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from azext_batchai.service.clock import wire_now
+from azext_batchai.service.store_upgrades import upgrade
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _TABLES = """
 CREATE TABLE resources (
@@ -28,8 +29,10 @@ CREATE TABLE resources (
     version INTEGER NOT NULL,
     modified TEXT NOT NULL,
     body TEXT NOT NULL,
-    internal TEXT NOT NULL
+    internal TEXT NOT NULL,
+    active INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX active_resources ON resources (kind, seq) WHERE active=1;
 CREATE INDEX resources_by_parent ON resources (parent, kind, seq);
 CREATE INDEX resources_by_kind ON resources (kind, seq);
 CREATE TABLE operations (
@@ -60,6 +63,12 @@ class Record:
     seq: int = 0
     version: int = 0
     modified: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Whether a service that starts has something to do about it: a job to run, a deletion to finish."""
+        unfinished = self.kind == "job" and self.properties["executionState"] not in ("succeeded", "failed")
+        return unfinished or bool(self.internal.get("deleting"))
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -100,6 +109,10 @@ class Store:
         self._db.execute("PRAGMA synchronous=FULL")
         if found == 0:
             self._db.executescript(f"BEGIN;{_TABLES}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+        elif found < SCHEMA_VERSION:
+            with self.transaction():
+                upgrade(self._db, found)
+                self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def close(self) -> None:
         self._db.close()
@@ -136,7 +149,8 @@ class Store:
         record.modified = wire_now()
         record.version = 1
         cursor = self._db.execute(
-            "INSERT INTO resources (key, kind, parent, version, modified, body, internal) VALUES (?,?,?,?,?,?,?)",
+            "INSERT INTO resources (key, kind, parent, version, modified, body, internal, active)"
+            " VALUES (?,?,?,?,?,?,?,?)",
             (
                 record.key,
                 record.kind,
@@ -145,6 +159,7 @@ class Store:
                 record.modified,
                 json.dumps(record.body),
                 json.dumps(record.internal),
+                record.active,
             ),
         )
         record.seq = cursor.lastrowid or 0
@@ -155,8 +170,15 @@ class Store:
             record.modified = wire_now()
             record.version += 1
         self._db.execute(
-            "UPDATE resources SET version=?, modified=?, body=?, internal=? WHERE key=?",
-            (record.version, record.modified, json.dumps(record.body), json.dumps(record.internal), record.key),
+            "UPDATE resources SET version=?, modified=?, body=?, internal=?, active=? WHERE key=?",
+            (
+                record.version,
+                record.modified,
+                json.dumps(record.body),
+                json.dumps(record.internal),
+                record.active,
+                record.key,
+            ),
         )
 
     def remove(self, key: str) -> None:
@@ -177,6 +199,11 @@ class Store:
             f"SELECT {_COLUMNS} FROM resources WHERE kind=? AND substr(key, 1, ?)=? AND seq>? ORDER BY seq LIMIT ?",
             (kind, len(prefix), prefix, after, limit),
         )
+        return [_record(row) for row in rows]
+
+    def active(self, kind: str) -> list[Record]:
+        """Records of `kind` that a service has something to do about, in order of creation."""
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM resources WHERE kind=? AND active=1 ORDER BY seq", (kind,))
         return [_record(row) for row in rows]
 
     def count(self, kind: str) -> int:

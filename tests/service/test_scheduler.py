@@ -2,7 +2,7 @@
 
 import pytest
 
-from azext_batchai.service.scheduler import Queue, capacity_of, wanted_nodes
+from azext_batchai.service.control.scheduler import Queue, capacity_of, wanted_nodes
 
 MANUAL = {"manual": {"targetNodeCount": 3}}
 AUTO = {"autoScale": {"minimumNodeCount": 1, "maximumNodeCount": 4}}

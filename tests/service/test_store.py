@@ -16,7 +16,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state.db"
 
 
-def record(key: str, kind: str = "job", parent: str = "p") -> Record:
+def record(key: str, kind: str = "experiment", parent: str = "p") -> Record:
     return Record(key, kind, parent, {"name": key, "properties": {"n": 1}}, {"secret": False})
 
 
@@ -29,7 +29,7 @@ def test_what_is_stored_comes_back(path: Path) -> None:
     store = Store(path)
     found = store.get("a")
     assert found and found.body == {"name": "a", "properties": {"n": 1}}
-    assert [one.key for one in store.children("p", "job")] == ["a"]
+    assert [one.key for one in store.children("p", "experiment")] == ["a"]
     assert (store.get("c"), store.count("cluster")) == (None, 1)
     store.close()
 
@@ -86,8 +86,8 @@ def test_sealed_secrets_come_back_and_are_not_in_the_file(path: Path, tmp_path: 
     store = Store(path)
     vault = Vault(store, tmp_path / "key")
     with store.transaction():
-        vault.seal("job", {"secrets[0].value": "hunter2-in-clear"})
-    assert vault.open("job") == {"secrets[0].value": "hunter2-in-clear"}
+        vault.seal("experiment", {"secrets[0].value": "hunter2-in-clear"})
+    assert vault.open("experiment") == {"secrets[0].value": "hunter2-in-clear"}
     assert Vault(store, tmp_path / "key").derive("x") == vault.derive("x") != vault.derive("y")
     store.close()
     for file in tmp_path.iterdir():

@@ -13,7 +13,8 @@ from typing import TypeVar
 import pytest
 
 from azext_batchai.service.engine.base import TaskError
-from azext_batchai.service.engine.local.tasks import Command, Launcher, Task, TaskEnd
+from azext_batchai.service.engine.local.host import LocalHost
+from azext_batchai.service.engine.task import Command, Task, TaskEnd
 from harness.processes import alive, of_home, wait_until
 
 T = TypeVar("T")
@@ -34,20 +35,20 @@ def command(folder: Path, line: str, **environment: str) -> Command:
     return Command(("/bin/sh", "-c", line), folder, environment, folder / "out", folder / "err")
 
 
-def with_launcher(work: Callable[[Launcher], Awaitable[T]]) -> T:
+def with_host(work: Callable[[LocalHost], Awaitable[T]]) -> T:
     async def main() -> T:
-        launcher = Launcher()
+        host = LocalHost()
         try:
-            return await work(launcher)
+            return await work(host)
         finally:
-            await launcher.close()
+            await host.close()
 
     return asyncio.run(main())
 
 
 def run(folder: Path, line: str, **environment: str) -> TaskEnd:
-    return with_launcher(
-        lambda launcher: Task(launcher, folder / "task", GRACE).run(command(folder, line, **environment), resume=False)
+    return with_host(
+        lambda host: Task(host, folder / "task", GRACE).run(command(folder, line, **environment), resume=False)
     )
 
 
@@ -88,7 +89,7 @@ def test_what_cannot_be_started_says_why(tmp_path: Path, change: dict, says: str
 
     broken = replace(command(tmp_path, "true"), **change)
     with pytest.raises(TaskError) as caught:
-        with_launcher(lambda launcher: Task(launcher, tmp_path / "task", GRACE).run(broken, resume=False))
+        with_host(lambda host: Task(host, tmp_path / "task", GRACE).run(broken, resume=False))
     assert caught.value.details == {"Info": says}
 
 
@@ -101,8 +102,8 @@ def test_what_the_command_leaves_behind_goes_with_it(tmp_path: Path) -> None:
 
 
 def test_stop_ends_the_tree_even_of_a_command_that_ignores_it(tmp_path: Path) -> None:
-    async def work(launcher: Launcher) -> TaskEnd:
-        task = Task(launcher, tmp_path / "task", GRACE)
+    async def work(host: LocalHost) -> TaskEnd:
+        task = Task(host, tmp_path / "task", GRACE)
         line = "trap '' TERM; (setsid sleep 1000 &); echo ready; while :; do sleep 0.05; done"
         running = asyncio.ensure_future(task.run(command(tmp_path, line), resume=False))
         while not (tmp_path / "out").exists() or not (tmp_path / "out").read_text():
@@ -110,12 +111,12 @@ def test_stop_ends_the_tree_even_of_a_command_that_ignores_it(tmp_path: Path) ->
         await asyncio.gather(task.stop(), task.stop())
         return await running
 
-    assert with_launcher(work) == TaskEnd(137, signal.SIGKILL)
+    assert with_host(work) == TaskEnd(137, signal.SIGKILL)
 
 
 def test_a_command_may_end_itself_in_order_when_stopped(tmp_path: Path) -> None:
-    async def work(launcher: Launcher) -> TaskEnd:
-        task = Task(launcher, tmp_path / "task", 5)
+    async def work(host: LocalHost) -> TaskEnd:
+        task = Task(host, tmp_path / "task", 5)
         line = "trap 'echo saved; exit 9' TERM; echo ready; while :; do sleep 0.02; done"
         running = asyncio.ensure_future(task.run(command(tmp_path, line), resume=False))
         while not (tmp_path / "out").exists() or not (tmp_path / "out").read_text():
@@ -123,49 +124,49 @@ def test_a_command_may_end_itself_in_order_when_stopped(tmp_path: Path) -> None:
         await task.stop()
         return await running
 
-    assert with_launcher(work) == TaskEnd(9)
+    assert with_host(work) == TaskEnd(9)
     assert (tmp_path / "out").read_text() == "ready\nsaved\n"
 
 
 def test_stop_before_the_start_starts_nothing(tmp_path: Path) -> None:
-    async def work(launcher: Launcher) -> TaskEnd:
-        task = Task(launcher, tmp_path / "task", GRACE)
+    async def work(host: LocalHost) -> TaskEnd:
+        task = Task(host, tmp_path / "task", GRACE)
         await task.stop()
         return await task.run(command(tmp_path, "touch started"), resume=False)
 
-    assert with_launcher(work).exit_code == 143
+    assert with_host(work).exit_code == 143
     assert not (tmp_path / "started").exists()
 
 
 def test_a_task_outlives_its_starter_and_is_found_again(tmp_path: Path) -> None:
-    async def start_and_leave(launcher: Launcher) -> None:
-        task = Task(launcher, tmp_path / "task", GRACE)
+    async def start_and_leave(host: LocalHost) -> None:
+        task = Task(host, tmp_path / "task", GRACE)
         line = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; echo end; exit 6"
         running = asyncio.ensure_future(task.run(command(tmp_path, line), resume=False))
         while not (tmp_path / "pid").exists():
             await asyncio.sleep(0.01)
         running.cancel()
 
-    with_launcher(start_and_leave)
+    with_host(start_and_leave)
     pid = int((tmp_path / "pid").read_text())
     assert alive(pid)
 
-    async def adopt(launcher: Launcher) -> TaskEnd:
+    async def adopt(host: LocalHost) -> TaskEnd:
         adopted = asyncio.ensure_future(
-            Task(launcher, tmp_path / "task", GRACE).run(command(tmp_path, "echo again"), resume=True)
+            Task(host, tmp_path / "task", GRACE).run(command(tmp_path, "echo again"), resume=True)
         )
         await asyncio.sleep(0.05)
         (tmp_path / "go").touch()
         return await adopted
 
-    assert with_launcher(adopt) == TaskEnd(6)
+    assert with_host(adopt) == TaskEnd(6)
     assert (tmp_path / "out").read_text() == "end\n"  # once, by the first start
 
 
 def test_a_task_that_ended_meanwhile_gives_its_result(tmp_path: Path) -> None:
     run(tmp_path, "echo once; exit 5")
-    found = with_launcher(
-        lambda launcher: Task(launcher, tmp_path / "task", GRACE).run(command(tmp_path, "echo twice"), resume=True)
+    found = with_host(
+        lambda host: Task(host, tmp_path / "task", GRACE).run(command(tmp_path, "echo twice"), resume=True)
     )
     assert found == TaskEnd(5)
     assert (tmp_path / "out").read_text() == "once\n"
@@ -174,8 +175,8 @@ def test_a_task_that_ended_meanwhile_gives_its_result(tmp_path: Path) -> None:
 def test_a_task_that_never_started_is_started(tmp_path: Path) -> None:
     (tmp_path / "task").mkdir()
     (tmp_path / "task" / "cookie").write_text("bai-0123456789")
-    found = with_launcher(
-        lambda launcher: Task(launcher, tmp_path / "task", GRACE).run(command(tmp_path, "exit 4"), resume=True)
+    found = with_host(
+        lambda host: Task(host, tmp_path / "task", GRACE).run(command(tmp_path, "exit 4"), resume=True)
     )
     assert found == TaskEnd(4)
     assert (tmp_path / "task" / "claim.bai-0123456789").exists()  # a late runner of the first start finds it taken
@@ -199,7 +200,7 @@ def test_a_stranger_with_the_same_pid_is_neither_adopted_nor_killed(tmp_path: Pa
         (folder / "cookie").write_text(cookie)
         (folder / f"claim.{cookie}").write_text(json.dumps(claim))
         with pytest.raises(TaskError) as caught:
-            with_launcher(lambda launcher: Task(launcher, folder, GRACE).run(command(tmp_path, "true"), resume=True))
+            with_host(lambda host: Task(host, folder, GRACE).run(command(tmp_path, "true"), resume=True))
         assert caught.value.code == "NodeLost"
         assert alive(stranger)
     finally:
@@ -208,8 +209,8 @@ def test_a_stranger_with_the_same_pid_is_neither_adopted_nor_killed(tmp_path: Pa
 
 
 def test_a_lost_runner_is_reported_and_its_orphans_are_killed(tmp_path: Path) -> None:
-    async def work(launcher: Launcher) -> TaskEnd:
-        task = Task(launcher, tmp_path / "task", GRACE)
+    async def work(host: LocalHost) -> TaskEnd:
+        task = Task(host, tmp_path / "task", GRACE)
         running = asyncio.ensure_future(
             task.run(command(tmp_path, "echo $PPID > runner; setsid sleep 1000"), resume=False)
         )
@@ -219,18 +220,18 @@ def test_a_lost_runner_is_reported_and_its_orphans_are_killed(tmp_path: Path) ->
         return await running
 
     with pytest.raises(TaskError) as caught:
-        with_launcher(work)
+        with_host(work)
     assert caught.value.code == "NodeLost"
 
 
 def test_a_launcher_that_was_killed_is_replaced(tmp_path: Path) -> None:
-    async def work(launcher: Launcher) -> TaskEnd:
-        first = Task(launcher, tmp_path / "first", GRACE)
+    async def work(host: LocalHost) -> TaskEnd:
+        first = Task(host, tmp_path / "first", GRACE)
         await first.run(command(tmp_path, "true"), resume=False)
-        assert launcher._process
-        launcher._process.kill()
-        await launcher._process.wait()
+        assert host._process
+        host._process.kill()
+        await host._process.wait()
         await asyncio.sleep(0.05)
-        return await Task(launcher, tmp_path / "second", GRACE).run(command(tmp_path, "exit 2"), resume=False)
+        return await Task(host, tmp_path / "second", GRACE).run(command(tmp_path, "exit 2"), resume=False)
 
-    assert with_launcher(work) == TaskEnd(2)
+    assert with_host(work) == TaskEnd(2)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from azext_batchai.service.engine.base import Login, NodeSpec
+from azext_batchai.service.engine.base import Allocation, Login, NodeSpec
 from azext_batchai.service.engine.local.engine import LocalEngine
+from azext_batchai.service.engine.local.folder_files import FolderFiles
 from azext_batchai.service.settings import Settings
+from azext_batchai.service.storage.layout import StorageLayout
 from harness.processes import wait_until
 from harness.service import Service
 from wire.api import Api
@@ -87,25 +89,34 @@ def test_gpus_are_dealt_out_and_given_back(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "find_gpus", lambda: [0, 1, 2])
 
-    def spec(name: str, **more: object) -> NodeSpec:
-        return NodeSpec(name, "c", Login("demo", (), None), (), None, gpus_promised=2, **more)  # type: ignore[arg-type]
+    def spec(name: str, **held: object) -> NodeSpec:
+        return NodeSpec(name, 1, "c", "STANDARD_NC12", False, Login("demo", (), None), gpus=2, held=held)
 
-    async def deal() -> list[tuple[int, ...]]:
-        engine = LocalEngine(Settings(home=tmp_path))
-        await engine.start()
-        dealt = [(await engine.allocate(spec(name))).gpus for name in ("a", "b", "c")]
-        environment = engine._nodes["b"].environment
+    def engine() -> LocalEngine:
+        return LocalEngine(Settings(home=tmp_path), FolderFiles(StorageLayout(tmp_path)))
+
+    async def deal() -> list[list[int]]:
+        first = engine()
+        await first.start()
+
+        async def take(engine: LocalEngine, spec: NodeSpec) -> list[int]:
+            [allocation] = await engine.allocate([spec], resume=bool(spec.held))
+            assert isinstance(allocation, Allocation) and allocation.gpus == len(allocation.held["gpus"])
+            return allocation.held["gpus"]
+
+        dealt = [await take(first, spec(name)) for name in ("a", "b", "c")]
+        environment = first._nodes["b"].environment
         assert (environment["AZ_BATCHAI_NUM_GPUS"], environment["CUDA_VISIBLE_DEVICES"]) == ("1", "2")
-        await engine.release("a")
-        dealt.append((await engine.allocate(spec("d"))).gpus)
-        await engine.close()
-        again = LocalEngine(Settings(home=tmp_path))  # after a restart a node has what it had
+        await first.release("a")
+        dealt.append(await take(first, spec("d")))
+        await first.close()
+        again = engine()  # after a restart a node has what it had
         await again.start()
-        dealt.append((await again.allocate(spec("b", gpus_held=(2,)))).gpus)
+        dealt.append(await take(again, spec("b", port=0, gpus=[2])))
         await again.close()
         return dealt
 
-    assert asyncio.run(deal()) == [(0, 1), (2,), (), (0, 1), (2,)]
+    assert asyncio.run(deal()) == [[0, 1], [2], [], [0, 1], [2]]
 
 
 @pytest.mark.documented

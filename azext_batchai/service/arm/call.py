@@ -12,7 +12,10 @@ from azext_batchai.service.arm.ids import ArmPath
 
 @dataclass(frozen=True)
 class Call:
-    """`query` has lower-case names; `body` is None where the request had none."""
+    """`query` has lower-case names; `body` is None where the request had none.
+
+    `engine` is the header x-batchai-engine: the engine of a cluster that is created.
+    """
 
     method: str
     path: ArmPath
@@ -20,6 +23,7 @@ class Call:
     query: Mapping[str, str]
     body: Any
     base_url: str
+    engine: str = ""
 
     @property
     def subscription(self) -> str:

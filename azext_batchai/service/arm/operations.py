@@ -7,14 +7,19 @@ The names are swapped against ARM custom, as the real service had them: Azure-As
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
+from collections.abc import Coroutine
 from typing import Any
 
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.arm.replies import Reply
+from azext_batchai.service.background import until_written
 from azext_batchai.service.clock import utc_now, wire_now, wire_time
 from azext_batchai.service.settings import API_VERSION
 from azext_batchai.service.store import Store
+
+log = logging.getLogger(__name__)
 
 # A client waits this long before its first poll: an ended operation costs it nothing, one in progress is held by the
 # server. The SDK takes no `Retry-After: 0` and falls back to 30 s without a header (azure-cli.md, fact 3).
@@ -41,6 +46,26 @@ class Operations:
         self._waiting[operation_id] = asyncio.Event()
         return operation_id
 
+    def reopen(self, operation_id: str) -> bool:
+        """Take up an operation of an earlier service; False where it has ended or is forgotten."""
+        operation = self._store.get_operation(operation_id)
+        if not operation or operation["status"] != "InProgress":
+            return False
+        self._waiting.setdefault(operation_id, asyncio.Event())
+        return True
+
+    async def carry_out(self, operation_id: str, work: Coroutine[Any, Any, Any], what: str) -> None:
+        """Do the work of an operation, which ends with it, whatever happens; `what` begins the tale of a failure."""
+        error: ArmError | None = None
+        try:
+            await work
+        except ArmError as exc:
+            error = exc
+        except Exception as exc:  # the client must learn of it, whatever it was
+            log.exception("%s failed", what)
+            error = ArmError(500, "InternalServerError", f"{what} failed: {exc}. It can be asked for again.")
+        await until_written(lambda: self.finish(operation_id, error))
+
     def finish(self, operation_id: str, error: ArmError | None = None) -> None:
         operation = self._store.get_operation(operation_id)
         if operation and operation["status"] == "InProgress":
@@ -53,6 +78,12 @@ class Operations:
         if event:
             event.set()
 
+    def finish_others(self) -> None:
+        """End what an earlier service began and nobody has taken up: its work was done when that service ended."""
+        for operation_id in self._store.unfinished_operations():
+            if operation_id not in self._waiting:
+                self.finish(operation_id)
+
     def forget_old(self, days: int = 7) -> None:
         from datetime import timedelta
 
@@ -64,6 +95,15 @@ class Operations:
         self._store.put_operation(operation)
         operation_id: str = operation["id"]
         return operation_id
+
+    async def ended(self, operation_id: str) -> None:
+        """Wait for the end of an operation. Raises ArmError where it failed."""
+        event = self._waiting.get(operation_id)
+        if event:
+            await event.wait()
+        operation = self._store.get_operation(operation_id)
+        if operation and operation["error"]:
+            raise ArmError(500, operation["error"]["code"], operation["error"]["message"])
 
     async def poll(self, url: str, operation_id: str) -> Reply:
         """Answer a poll; one in progress is held until it ends or `HOLD_SECONDS` have passed."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import base64
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from azext_batchai.service.arm.call import Call
+from azext_batchai.service.arm.errors import bad_request
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.store import Record
 
 SKIP_TOKEN = "$skiptoken"
+Item = TypeVar("Item")
 
 
 def record_page(
@@ -30,6 +34,27 @@ def item_page(call: Call, items: Sequence[dict[str, Any]]) -> Reply:
     start = call.integer(SKIP_TOKEN, default=0, minimum=0, maximum=2**62)
     more = str(start + limit) if len(items) > start + limit else ""
     return _page(call, list(items[start : start + limit]), more)
+
+
+async def named_page(
+    call: Call,
+    fetch: Callable[[str, int], Awaitable[list[Item]]],
+    name: Callable[[Item], str],
+    project: Callable[[Item], dict[str, Any]],
+) -> Reply:
+    """One page of what is read by name; `fetch(after, limit)` reads those behind `after`."""
+    limit = call.integer("maxresults", default=1000, minimum=1, maximum=1000)
+    items = await fetch(_decoded(call.query.get(SKIP_TOKEN, "")), limit + 1)
+    page = items[:limit]
+    more = base64.urlsafe_b64encode(os.fsencode(name(page[-1]))).decode() if len(items) > limit else ""
+    return _page(call, [project(item) for item in page], more)
+
+
+def _decoded(token: str) -> str:
+    try:
+        return os.fsdecode(base64.urlsafe_b64decode(token))
+    except ValueError:
+        raise bad_request(f"'{SKIP_TOKEN}' is not from a nextLink.", SKIP_TOKEN) from None
 
 
 def _page(call: Call, value: list[dict[str, Any]], more: str) -> Reply:

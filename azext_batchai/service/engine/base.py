@@ -1,15 +1,15 @@
-"""The engine protocol: what the control plane asks of whatever runs nodes and jobs.
+"""The engine protocol: what the control plane asks of whatever gives nodes and runs jobs.
 
-An engine provides nodes and runs one job at a time on a set of them. Every wait is a coroutine that may last for days;
-after a restart the same calls are made with `resume=True` and the engine takes up what still runs.
+An engine gives nodes in blocks and runs one job at a time on a set of them. Every wait is a coroutine that may last for
+days; after a restart the same calls are made with `resume=True` and the engine takes up what still runs. What an engine
+must remember of a node it hands out as `Allocation.held`; it is kept with the node and handed back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 
 class TaskError(Exception):
@@ -28,18 +28,27 @@ class TaskError(Exception):
         return body
 
 
+class NodeFault(TaskError):
+    """A node that cannot run jobs any more was found out while one was to run on it."""
+
+    def __init__(self, node_id: str, code: str, message: str, details: Mapping[str, str] | None = None) -> None:
+        super().__init__(code, message, {"NodeId": node_id, **(details or {})})
+        self.node_id = node_id
+
+
 @dataclass(frozen=True)
 class Volume:
-    """A folder to be seen at `relative_path` below a mount root. `service` is files, blobs, nfs or unmanaged.
+    """What is to be seen at `relative_path` below a mount root, by name: the engine knows where it is.
 
-    An unmanaged one has a command that mounts it, to which the place is appended, instead of a folder.
+    `service` is files, blobs, nfs or unmanaged; `account` and `name` name the share, the container or the file server,
+    `directory` a folder in it. An unmanaged one has a command that mounts it, to which the place is appended.
     """
 
     relative_path: str
-    source: Path
     service: str
     account: str
     name: str
+    directory: str = ""
     mount_command: str = ""
 
 
@@ -62,22 +71,51 @@ class SetupTask:
 
 @dataclass(frozen=True)
 class NodeSpec:
+    """A node that is wanted. `number` is its own among all nodes of this state, `gpus` what its size promises.
+
+    `held` is what `Allocation.held` was when the node was given, empty for a new one.
+    """
+
     node_id: str
+    number: int
     cluster_key: str
+    vm_size: str
+    low_priority: bool
     login: Login
+    gpus: int = 0
+    held: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NodeSetup:
+    """What makes a node ready for jobs."""
+
     volumes: tuple[Volume, ...]
-    setup: SetupTask | None
-    port: int = 0
-    gpus_promised: int = 0
-    gpus_held: tuple[int, ...] = ()
+    task: SetupTask | None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a node's SSH server listens."""
+
+    ip_address: str
+    port: int
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """What a node has got: the port of its SSH endpoint on 127.0.0.1, and GPUs by their numbers."""
+    """A node that was given.
 
-    port: int
-    gpus: tuple[int, ...]
+    `address` is how other nodes reach it, `host` the machine's name for people; `endpoint` is None where nobody can log
+    in. `expires` is when its time ends (seconds since the epoch), None where it has no end. `held` is the engine's own.
+    """
+
+    address: str
+    host: str
+    endpoint: Endpoint | None
+    gpus: int
+    expires: float | None = None
+    held: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,36 +181,85 @@ class JobOutcome:
     error: TaskError | None = None
 
 
+@dataclass(frozen=True)
+class FileEntry:
+    """A file or folder as a listing tells it; `size` in bytes, `modified` in seconds since the epoch."""
+
+    name: str
+    is_directory: bool
+    size: int = 0
+    modified: float = 0.0
+
+
+class Files(Protocol):
+    """What is written on volumes, read a page or a piece at a time."""
+
+    async def entries(self, volume: Volume, directory: str, after: str, limit: int) -> list[FileEntry]:
+        """At most `limit` entries of a folder of the volume in the order of their names, those behind `after` only.
+
+        A folder that does not exist is empty. Raises ValueError where `directory` leads out of the volume.
+        """
+
+    async def open(self, volume: Volume, path: str) -> BinaryIO:
+        """The content of a file of the volume. Raises OSError, and ValueError where `path` leads out of it."""
+
+
+class JobHandle(Protocol):
+    """One run of a job on its nodes."""
+
+    async def run(self, resume: bool) -> JobOutcome:
+        """Run it to its end; with `resume` take up what runs already, whatever else fails.
+
+        When it returns no process of the job is left. Raises TaskError where it could not be launched, NodeFault where
+        a node is to blame.
+        """
+
+    async def stop(self) -> None:
+        """End its processes: TERM, then KILL; `run` returns then. Idempotent, and it may come before `run`."""
+
+    async def clean_up(self) -> None:
+        """Remove what the job does not leave to its user. Called when its outcome is on record."""
+
+
 class Engine(Protocol):
+    """Where nodes come from and jobs run."""
+
+    @property
+    def files(self) -> Files: ...
+
     async def start(self) -> None:
         """Make the engine ready to work."""
 
     async def close(self) -> None:
         """Let go of everything without ending a job: the next service adopts it."""
 
-    def gpu_count(self) -> int:
-        """How many GPUs there are for all nodes together."""
+    def gpu_count(self) -> int | None:
+        """How many GPUs there are for all nodes together; None where the engine does not know."""
 
-    async def allocate(self, spec: NodeSpec) -> Allocation:
-        """Bring a node up, or take it up again with what it held. Raises OSError."""
+    async def allocate(self, block: Sequence[NodeSpec], resume: bool) -> Sequence[Allocation | TaskError]:
+        """Bring up the nodes of a block: all, or none and a TaskError or OSError. May last for hours.
 
-    async def prepare(self, spec: NodeSpec, resume: bool) -> None:
-        """Mount volumes and run the setup task. Raises TaskError when the node cannot be used."""
+        With `resume` they are taken up again with what they held, or are given after all where the engine finds that it
+        never gave them; an error stands in the place of each node that cannot be.
+        """
+
+    def pending_reason(self, node_id: str) -> str:
+        """Why a node has not been given yet, in the words of who gives it; '' where there is nothing to say."""
+
+    async def prepare(self, node_id: str, setup: NodeSetup, resume: bool) -> None:
+        """Mount volumes and run the setup task. Raises TaskError or OSError when the node cannot be used."""
 
     async def interrupt(self, node_id: str) -> None:
-        """End a setup task that is running on the node: `prepare` raises then."""
+        """End what brings the node up (a wait for it, a setup task): `allocate` and `prepare` raise then."""
 
     async def release(self, node_id: str) -> None:
-        """Take a node away with all that runs on it."""
+        """Take a node away with all that runs on it, also one that this service never took up. Idempotent."""
 
-    async def run_job(self, plan: JobPlan, resume: bool) -> JobOutcome:
-        """Run a job to its end. Raises TaskError when it cannot be launched."""
+    async def lost(self, node_id: str) -> TaskError:
+        """Return when the node is gone without having been released, with the reason; nothing runs on it then."""
 
-    async def stop_job(self, job_key: str) -> None:
-        """End a job's processes: TERM, then KILL; `run_job` returns then. Idempotent."""
+    async def free_ports(self, node_ids: Sequence[str], count: int) -> list[int]:
+        """Ports that are free on all these nodes. Raises TaskError where there are not enough."""
 
-    async def open_file_server(self, key: str, folder: str, login: Login, port: int) -> int:
-        """Open the SSH endpoint of a shared folder; returns its port. Raises OSError."""
-
-    async def close_file_server(self, key: str) -> None:
-        """Close that endpoint."""
+    def job(self, plan: JobPlan) -> JobHandle:
+        """The run of a job on nodes that were given."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from azext_batchai.service.arm.errors import bad_request
 from azext_batchai.service.arm.schema import Cleaned, Field, Object, String
-from azext_batchai.service.engine.base import Login
 from azext_batchai.service.secrets_vault import hash_password
 
 USER_ACCOUNT = Object(
@@ -24,8 +23,3 @@ def take_login(cleaned: Cleaned, path: str, settings: dict[str, Any]) -> dict[st
     if not password and not settings.get("adminUserSshPublicKey"):
         raise bad_request(f"'{path}' must have adminUserSshPublicKey, adminUserPassword or both.", path)
     return {"passwordHash": hash_password(password)} if password else {}
-
-
-def login(settings: dict[str, Any], kept: dict[str, Any]) -> Login:
-    key = settings.get("adminUserSshPublicKey")
-    return Login(settings["adminUserName"], (key,) if key else (), kept.get("passwordHash"))

@@ -13,11 +13,12 @@ from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.arm.schema import Array, Cleaned, Enum, Field, Integer, Object, String, clean
 from azext_batchai.service.clock import wire_now
-from azext_batchai.service.context import Service
-from azext_batchai.service.controller import ClusterController
-from azext_batchai.service.node_pool import NodePool
-from azext_batchai.service.resources import accounts, quotas, volumes, workspaces
+from azext_batchai.service.engine.engines import LOCAL
+from azext_batchai.service.model import parents, quotas, vm_sizes
+from azext_batchai.service.model.node_states import empty_counts
+from azext_batchai.service.resources import accounts, volumes, workspaces
 from azext_batchai.service.resources.nested import Nested
+from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
 
 MAX_NODES = 1000
@@ -124,9 +125,9 @@ _PATCH = Object({"scaleSettings": Field(SCALE_SETTINGS, required=True)})
 
 def project(service: Service, record: Record) -> dict[str, Any]:
     """The body as the wire shows it: the stored one with what the nodes are doing now."""
-    controller = service.controllers.get(record.key)
+    controller = service.fleet.get(record.key)
     stored = dict(record.properties)
-    counts = controller.nodes.state_counts() if controller else NodePool.NONE
+    counts = controller.nodes.state_counts() if controller else empty_counts()
     properties: dict[str, Any] = {}
     for name, value in stored.items():
         properties[name] = value
@@ -145,12 +146,17 @@ NESTED = Nested("cluster", "clusters", project)
 async def create(service: Service, call: Call) -> Reply:
     """202; 200 for the same body again, 409 for another (wire.md 1.3)."""
     workspace = workspaces.find(service, call)
+    parents.refuse_under_deletion(service, workspace.key)
+    engine = _engine(service, call)
     cleaned = clean(CLUSTER, call.properties())
     fingerprint = service.vault.fingerprint(call.properties())
     existing = NESTED.look_up(service, call)
     if existing:
-        if existing.internal.get("deleting") or existing.internal["fingerprint"] != fingerprint:
+        parents.refuse_under_deletion(service, existing.key)
+        if existing.internal["fingerprint"] != fingerprint:
             raise conflict(f"The cluster {existing.name} already exists with other properties.")
+        if engine not in ("", existing.internal["engine"]):
+            raise conflict(f"The cluster {existing.name} exists on engine '{existing.internal['engine']}'.")
         return replies.resource(existing, project(service, existing))
     quotas.check_new_cluster(service, call.subscription, workspace.body["location"])
     quotas.check_target(service, cleaned.body["vmSize"], cleaned.body["scaleSettings"])
@@ -158,6 +164,7 @@ async def create(service: Service, call: Call) -> Reply:
     record = Record(key_of(resource_id), NESTED.kind, workspace.key, {"id": resource_id, "name": call.name})
     record.internal = {
         "fingerprint": fingerprint,
+        "engine": engine or LOCAL,
         "login": accounts.take_login(cleaned, "properties.userAccountSettings", cleaned.body["userAccountSettings"]),
         "nodeNumber": random.randint(10**8, 4 * 10**9),
         "nextNode": 1,
@@ -179,15 +186,13 @@ async def create(service: Service, call: Call) -> Reply:
         record.body["properties"]["subnet"] = subnet
     setup_secrets = {name: value for name, value in cleaned.secrets.items() if ".setupTask." in name}
     with service.store.transaction():
-        service.store.add(record)
+        parents.reserve(service, record)
         if setup_secrets:
             service.vault.seal(record.key, setup_secrets)
         operation = service.operations.done(f"{call.subscription}${call.group}${workspace.name}${call.name}")
-    controller = ClusterController(service, record)
-    service.controllers[record.key] = controller
-    controller.begin()
+    service.fleet.open(record).begin()
     reply = operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
-    advice = "; ".join(filter(None, (quotas.advice(service, cleaned.body["vmSize"]), _not_reported(cleaned))))
+    advice = "; ".join(filter(None, (_fewer_gpus(service, record), _not_reported(cleaned))))
     if advice:  # RFC 7234: a warning that is no failure; our extension shows it
         reply.headers["Warning"] = f'199 batchai "{advice}"'
     return reply
@@ -203,6 +208,30 @@ def _set_up_nodes(call: Call, record: Record, cleaned: Cleaned) -> None:
             raise not_supported("Key Vault references are not supported: give the secret's value.")
         segment = record.body["id"].split("/providers/", 1)[1].split("/", 1)[1]
         task["stdOutErrPathSuffix"] = f"{call.subscription}/{call.group}/{segment}/{uuid.uuid4()}"
+
+
+def _engine(service: Service, call: Call) -> str:
+    """The engine that the request asks for, '' where it leaves the choice. Raises ArmError 400 for one there is not."""
+    wanted = call.engine
+    if wanted and wanted not in service.engines.names:
+        known = ", ".join(service.engines.names)
+        raise bad_request(f"There is no engine '{wanted}'. Engines of this service: {known}.", code="EngineNotFound")
+    return wanted
+
+
+def _fewer_gpus(service: Service, record: Record) -> str:
+    """What the user should know of the cluster's VM size on its engine; '' where there is nothing to say."""
+    vm_size = record.properties["vmSize"]
+    size, gpus = vm_sizes.look_up(vm_size), service.engines.of(record).gpu_count()
+    if not size:
+        return f"VM size {vm_size} is not in the catalogue: its nodes have no GPUs and count as one vCPU"
+    if gpus is not None and size.gpus > gpus:
+        found = f"has {gpus}" if gpus else "has none"
+        return (
+            f"VM size {vm_size} has {size.gpus} GPU(s) a node, this machine {found}: "
+            "AZ_BATCHAI_NUM_GPUS says what a node really gets"
+        )
+    return ""
 
 
 def _not_reported(cleaned: Cleaned) -> str:
@@ -225,8 +254,7 @@ def _inherited_subnet(service: Service, properties: dict[str, Any]) -> dict[str,
 async def update(service: Service, call: Call) -> Reply:
     """PATCH of the scale settings: 200 with the new settings and the old allocation state (wire.md 1.3)."""
     record = NESTED.find(service, call)
-    if record.internal.get("deleting"):
-        raise conflict(f"The cluster {record.name} is being deleted.")
+    parents.refuse_under_deletion(service, record.key)
     settings = clean(_PATCH, call.properties()).body["scaleSettings"]
     quotas.check_target(service, record.properties["vmSize"], settings)
     before = project(service, record)
@@ -234,19 +262,15 @@ async def update(service: Service, call: Call) -> Reply:
     with service.store.transaction():
         service.store.update(record)
     before["properties"]["scaleSettings"] = settings
-    service.controllers[record.key].rescale(settings)
+    controller = service.fleet.get(record.key)
+    if controller:
+        controller.rescale(settings)
     return replies.resource(record, before)
 
 
 async def list_remote_login(service: Service, call: Call) -> Reply:
     """Node ids with the address and port of their SSH endpoints (wire.md 1.3)."""
     record = NESTED.find(service, call)
-    return paging.item_page(call, service.controllers[record.key].nodes.remote_login())
-
-
-async def tear_down(service: Service, record: Record) -> None:
-    controller = service.controllers.get(record.key)
-    if controller:
-        await controller.tear_down()
-        del service.controllers[record.key]
+    controller = service.fleet.get(record.key)
+    return paging.item_page(call, controller.nodes.remote_login() if controller else [])
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 import uuid
-from pathlib import Path
 from typing import Any
 
 from azext_batchai.service.arm import operations, replies
@@ -15,12 +12,13 @@ from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.arm.schema import Array, Enum, Field, Integer, Object, String, clean
 from azext_batchai.service.clock import wire_now
-from azext_batchai.service.context import Service
+from azext_batchai.service.control.file_servers import KIND
+from azext_batchai.service.model import parents
 from azext_batchai.service.resources import accounts, volumes, workspaces
 from azext_batchai.service.resources.nested import Nested
+from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
 
-MOUNT_POINT = "/data"
 _SSH = Object(
     {
         "publicIPsToAllow": Field(Array(String(minimum=1), maximum=400)),
@@ -46,16 +44,19 @@ _FILE_SERVER = Object(
 
 
 # The id has `fileservers` where the URL has `fileServers` (wire.md 1.0).
-NESTED = Nested("fileserver", "fileservers")
+NESTED = Nested(KIND, "fileservers")
 
 
 async def create(service: Service, call: Call) -> Reply:
+    """202; 200 for the same body again, 409 for another. Its endpoint is made when its record stands."""
     workspace = workspaces.find(service, call)
+    parents.refuse_under_deletion(service, workspace.key)
     cleaned = clean(_FILE_SERVER, call.properties())
     fingerprint = service.vault.fingerprint(call.properties())
     existing = NESTED.look_up(service, call)
     if existing:
-        if existing.internal.get("deleting") or existing.internal["fingerprint"] != fingerprint:
+        parents.refuse_under_deletion(service, existing.key)
+        if existing.internal["fingerprint"] != fingerprint:
             raise conflict(f"The file server {existing.name} already exists with other properties.")
         return replies.resource(existing, existing.body)
     unique = uuid.uuid4()
@@ -71,7 +72,7 @@ async def create(service: Service, call: Call) -> Reply:
         "name": call.name,
         "type": "Microsoft.BatchAI/workspaces/fileservers",
         "properties": {
-            "provisioningState": "succeeded",
+            "provisioningState": "creating",
             "creationTime": now,
             "provisioningStateTransitionTime": now,
             **cleaned.body,
@@ -85,40 +86,10 @@ async def create(service: Service, call: Call) -> Reply:
         "folder": str(service.storage.file_servers / str(unique) / "data"),
         "port": 0,
     }
-    await _open(service, record)
     with service.store.transaction():
-        service.store.add(record)
-        operation = service.operations.done(f"{call.subscription}${call.group}${workspace.name}${call.name}")
+        parents.reserve(service, record)
+        operation = service.operations.begin(f"{call.subscription}${call.group}${workspace.name}${call.name}")
+        record.internal["operation"] = operation
+        service.store.update(record, touch=False)
+    service.file_servers.begin(record, operation)
     return operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
-
-
-async def _open(service: Service, record: Record) -> None:
-    """Make the folder and its endpoint, and say where they are.
-
-    `fileServerPublicPort` and `localPath` are additions: a server here shares its address with others.
-    """
-    settings = record.properties["sshConfiguration"]["userAccountSettings"]
-    login = accounts.login(settings, record.internal["login"])
-    port = await service.engine.open_file_server(record.key, record.internal["folder"], login, record.internal["port"])
-    record.internal["port"] = port
-    record.properties["mountSettings"] = {
-        "mountPoint": MOUNT_POINT,
-        "fileServerPublicIP": "127.0.0.1",
-        "fileServerInternalIP": "127.0.0.1",
-        "fileServerPublicPort": port,
-        "localPath": record.internal["folder"],
-    }
-
-
-async def resume(service: Service) -> None:
-    """Open the endpoints again after a restart."""
-    for record in service.store.all_of(NESTED.kind):
-        if not record.internal.get("deleting"):
-            await _open(service, record)
-            with service.store.transaction():
-                service.store.update(record, touch=False)
-
-
-async def tear_down(service: Service, record: Record) -> None:
-    await service.engine.close_file_server(record.key)
-    await asyncio.to_thread(shutil.rmtree, Path(record.internal["folder"]).parent, ignore_errors=True)

@@ -12,7 +12,7 @@ from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import ArmError, bad_request
 from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.arm.replies import Reply, empty
-from azext_batchai.service.context import Service
+from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
 
 KIND = "group"
@@ -74,10 +74,8 @@ async def list_groups(service: Service, call: Call) -> Reply:
 
 async def delete(service: Service, call: Call) -> Reply:
     """202; everything in the group goes with it (walkthrough row 13)."""
-    from azext_batchai.service.resources import cascade
-
     record = find(service, call)
-    operation = cascade.delete_in_background(service, record, record.name)
+    operation = service.deletions.begin(record, record.name)
     url = f"{call.base_url}/subscriptions/{call.subscription}/operationresults/{operation}?api-version=2021-04-01"
     return Reply(202, None, {"Location": url, "retry-after-ms": "1"})
 

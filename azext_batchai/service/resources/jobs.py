@@ -13,10 +13,10 @@ from azext_batchai.service.arm.ids import batchai_id, key_of
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.arm.schema import Cleaned, clean
 from azext_batchai.service.clock import wire_now
-from azext_batchai.service.context import Service
-from azext_batchai.service.engine.base import JobOutcome
-from azext_batchai.service.resources import cascade, experiments, job_states, volumes, workspaces
+from azext_batchai.service.model import job_states, parents
+from azext_batchai.service.resources import experiments, volumes, workspaces
 from azext_batchai.service.resources.job_schema import JOB
+from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
 
 KIND = "job"
@@ -40,12 +40,14 @@ async def create(service: Service, call: Call) -> Reply:
     """202; the same body again gives 200 and the job as it was created, another one 409 (wire.md 1.4)."""
     workspace = workspaces.find(service, call)
     experiment = experiments.find(service, call)
+    parents.refuse_under_deletion(service, experiment.key)
     given = call.properties()
     cleaned = _checked(given)
     fingerprint = service.vault.fingerprint(given)
     existing = service.store.get(key_of(_id(call)))
     if existing:
-        if existing.internal.get("deleting") or existing.internal["fingerprint"] != fingerprint:
+        parents.refuse_under_deletion(service, existing.key)
+        if existing.internal["fingerprint"] != fingerprint:
             raise conflict(f"The job {existing.name} already exists with other properties.")
         return replies.resource(existing, _as_created(existing))
     cluster_key = key_of(cleaned.body["cluster"]["id"])
@@ -55,14 +57,16 @@ async def create(service: Service, call: Call) -> Reply:
     body = _body(call, workspace, experiment, cleaned)
     record = Record(key_of(body["id"]), KIND, experiment.key, body)
     record.internal = {"fingerprint": fingerprint, "cluster": cluster_key, "attempt": 0, "nodes": []}
+    record.internal["engine"] = cluster.internal["engine"]
+    record.internal["limited"] = "maxWallClockTime" in given.get("constraints", {})
     with service.store.transaction():
-        service.store.add(record)
+        parents.reserve(service, record)
         if cleaned.secrets:
             service.vault.seal(record.key, cleaned.secrets)
         operation = service.operations.done(
             f"{call.subscription}${call.group}${workspace.name}${experiment.name}${call.name}"
         )
-    service.controllers[cluster_key].enqueue(record)
+    service.fleet.enqueue(record)
     return operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
 
 
@@ -131,7 +135,7 @@ async def list_by_experiment(service: Service, call: Call) -> Reply:
 async def list_remote_login(service: Service, call: Call) -> Reply:
     """The nodes that the job runs on (swagger only: never recorded live)."""
     record = find(service, call)
-    controller = service.controllers.get(record.internal["cluster"])
+    controller = service.fleet.get(record.internal["cluster"])
     logins = controller.nodes.remote_login() if controller else []
     nodes = record.internal["nodes"] if record.properties["executionState"] in ("running", "terminating") else []
     return paging.item_page(call, [login for login in logins if login["nodeId"] in nodes])
@@ -145,27 +149,15 @@ async def terminate(service: Service, call: Call) -> Reply:
     location = workspaces.location_of(service, call)
     resource_id = f"{call.subscription}${call.group}${'$'.join(call.names)}"
     with service.store.transaction():
-        operation = service.operations.begin(resource_id)
-        job_states.intend(service, record.key, job_states.TERMINATE)
-    cascade.in_background(_terminate(service, record.key, operation))
+        running = service.fleet.terminate(record)
+        if running:
+            operation = service.operations.begin(resource_id)
+            job_states.note_operation(service, record.key, operation)
+        else:
+            operation = service.operations.done(resource_id)
+    if running:
+        service.fleet.finish_terminating(record, operation)
     return operations.accepted(call.base_url, call.subscription, location, operation)
-
-
-async def _terminate(service: Service, key: str, operation: str) -> None:
-    await stop(service, key)
-    service.operations.finish(operation)
-
-
-async def stop(service: Service, key: str) -> None:
-    """End a job that waits or runs, as its record's intent says."""
-    record = service.store.get(key)
-    controller = service.controllers.get(record.internal["cluster"]) if record else None
-    if controller and controller.is_running(key):
-        await controller.stop(key)
-    elif record and record.properties["executionState"] not in job_states.ENDED:
-        if controller:
-            controller.queue.remove(key)
-        job_states.finish(service, key, JobOutcome(None))
 
 
 async def delete(service: Service, call: Call) -> Reply:
@@ -176,12 +168,5 @@ async def delete(service: Service, call: Call) -> Reply:
     if not record:
         return replies.empty(204)
     resource_id = f"{call.subscription}${call.group}${'$'.join(call.names)}"
-    operation = cascade.delete_in_background(service, record, resource_id)
+    operation = service.deletions.begin(record, resource_id)
     return operations.accepted(call.base_url, call.subscription, location, operation)
-
-
-async def tear_down(service: Service, record: Record) -> None:
-    if record.properties["executionState"] not in job_states.ENDED:
-        with service.store.transaction():
-            job_states.intend(service, record.key, job_states.TERMINATE)
-        await stop(service, record.key)

@@ -11,8 +11,8 @@ from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import not_found
 from azext_batchai.service.arm.ids import batchai_id, key_of
 from azext_batchai.service.arm.replies import Reply
-from azext_batchai.service.context import Service
-from azext_batchai.service.resources import cascade, workspaces
+from azext_batchai.service.resources import workspaces
+from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
 
 Projection = Callable[[Service, Record], dict[str, Any]]
@@ -63,5 +63,5 @@ class Nested:
         if not record:
             return replies.empty(204)
         resource_id = f"{call.subscription}${call.group}${workspace.name}${record.name}"
-        operation = cascade.delete_in_background(service, record, resource_id)
+        operation = service.deletions.begin(record, resource_id)
         return operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,11 +12,13 @@ from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import bad_request
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_from_epoch
-from azext_batchai.service.context import Service
-from azext_batchai.service.engine.base import TaskError, Volume
-from azext_batchai.service.node_pool import IDLE, RUNNING
-from azext_batchai.service.resources import jobs, volumes
-from azext_batchai.service.storage.layout import UNMANAGED
+from azext_batchai.service.engine.base import FileEntry, TaskError, Volume
+from azext_batchai.service.model.mounts import volumes_of
+from azext_batchai.service.model.node_states import IDLE, RUNNING
+from azext_batchai.service.resources import jobs
+from azext_batchai.service.service import Service
+from azext_batchai.service.state import State
+from azext_batchai.service.storage.layout import KEPT, UNMANAGED
 from azext_batchai.service.storage.links import LinkSigner
 from azext_batchai.service.store import Record
 
@@ -31,23 +34,29 @@ async def list_output_files(service: Service, call: Call) -> Reply:
     if not directory_id:
         raise bad_request("'outputdirectoryid' is required.", "outputdirectoryid")
     minutes = call.integer("linkexpiryinminutes", default=60, minimum=5, maximum=600)
-    volume, inside = _place(service, record, directory_id)
-    base = volume.source / inside
-    folder = (base / call.query.get("directory", ".").lstrip("/")).resolve()
-    if not folder.is_relative_to(base.resolve()):
-        raise bad_request("'directory' must stay inside the output directory.", "directory")
+    volume = _volume(service, record, directory_id)
+    directory = call.query.get("directory", ".").lstrip("/") or "."
+    if "\0" in directory:
+        raise bad_request("'directory' must not contain NUL.", "directory")
     signer = LinkSigner(service.vault.derive("links"))
-    root = volume.source.resolve()
-    items = [
-        _item(service, signer, volume, root, entry, minutes)
-        for entry in _entries(folder)
-        if entry.is_dir() or entry.is_file()  # neither a dangling link nor a pipe can be downloaded
-    ]
-    return paging.item_page(call, items)
+    files = service.engines.of(record).files
+
+    async def fetch(after: str, limit: int) -> list[FileEntry]:
+        try:
+            return await files.entries(volume, directory, after, limit)
+        except ValueError:
+            raise bad_request("'directory' must stay inside the output directory.", "directory") from None
+        except OSError as exc:  # a name that no file system takes
+            raise bad_request(f"'directory' cannot be listed: {exc.strerror}.", "directory") from None
+
+    where = os.path.normpath(os.path.join(volume.directory, directory))
+    return await paging.named_page(
+        call, fetch, lambda entry: entry.name, lambda entry: _item(service, signer, volume, where, entry, minutes)
+    )
 
 
-def _place(service: Service, record: Record, directory_id: str) -> tuple[Volume, Path]:
-    """The volume that holds an output directory, and where in it. Raises ArmError 400."""
+def _volume(service: Service, record: Record, directory_id: str) -> Volume:
+    """The volume that holds an output directory, narrowed to it. Raises ArmError 400."""
     properties = record.properties
     segment = properties["jobOutputDirectoryPathSegment"]
     if directory_id == "stdouterr":
@@ -72,7 +81,10 @@ def _place(service: Service, record: Record, directory_id: str) -> tuple[Volume,
                     volume = _on_a_node(service, record.internal["cluster"], found[0])
                     found = (volume, found[1]) if volume and variable == CLUSTER_ROOT else None
                 if found:
-                    return found[0], found[1] / segment / tail
+                    return replace(found[0], directory=str(Path(found[0].directory) / found[1] / segment / tail))
+    job = segment.rsplit("/", 1)[-1]
+    if service.storage.folder(job, KEPT, directory_id).is_dir():
+        return Volume("", KEPT, job, directory_id)
     raise bad_request(f"The specified outputDirectoryId {directory_id} is not present on a mount root")
 
 
@@ -81,15 +93,15 @@ def _job_mounts(record: Record) -> dict[str, Any]:
     return mounts
 
 
-def _cluster_mounts(service: Service, record: Record) -> dict[str, Any]:
+def _cluster_mounts(service: State, record: Record) -> dict[str, Any]:
     cluster = service.store.get(record.internal["cluster"])
     mounts: dict[str, Any] = cluster.properties.get("nodeSetup", {}).get("mountVolumes", {}) if cluster else {}
     return mounts
 
 
-def _inside(service: Service, mounts: dict[str, Any], path: str) -> tuple[Volume, Path] | None:
+def _inside(service: State, mounts: dict[str, Any], path: str) -> tuple[Volume, Path] | None:
     try:
-        found = volumes.resolve(service, mounts)
+        found = volumes_of(service, mounts)
     except TaskError:
         return None
     parts = Path(os.path.normpath(path)).parts
@@ -102,38 +114,28 @@ def _inside(service: Service, mounts: dict[str, Any], path: str) -> tuple[Volume
 
 def _on_a_node(service: Service, cluster_key: str, volume: Volume) -> Volume | None:
     """What only the nodes have mounted is seen through one of them, as long as there is one."""
-    controller = service.controllers.get(cluster_key)
+    controller = service.fleet.get(cluster_key)
     name = ":".join(PurePosixPath(volume.relative_path).parts)
     for node in controller.nodes if controller else ():
         if node.state in (IDLE, RUNNING):
-            folder = service.storage.folder(node.node_id, UNMANAGED, name)
-            return Volume(volume.relative_path, folder, UNMANAGED, node.node_id, name)
+            return Volume(volume.relative_path, UNMANAGED, node.node_id, name)
     return None
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return []  # a job that has not started has written nothing
-
-
 def _item(
-    service: Service, signer: LinkSigner, volume: Volume, root: Path, entry: os.DirEntry[str], minutes: int
+    service: State, signer: LinkSigner, volume: Volume, where: str, entry: FileEntry, minutes: int
 ) -> dict[str, Any]:
     name = os.fsencode(entry.name).decode("utf-8", "replace")  # a name on Linux need not be text
-    if entry.is_dir():
+    if entry.is_directory:
         return {"name": name, "fileType": "directory"}
-    status = entry.stat()
-    inside = Path(entry.path).relative_to(root).as_posix()
+    inside = os.path.normpath(os.path.join(where, entry.name))
     path = f"{volume.account.lower()}/{volume.service}/{volume.name}/{inside}"
     return {
         "name": name,
         "fileType": "file",
         "downloadUrl": signer.link(service.base_url, volume.service, path, minutes),
         "properties": {
-            "lastModified": wire_from_epoch(int(status.st_mtime)),
-            "contentLength": status.st_size,
+            "lastModified": wire_from_epoch(int(entry.modified)),
+            "contentLength": entry.size,
         },
     }

@@ -6,7 +6,7 @@ from azext_batchai.service.arm import paging
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.ids import PROVIDER
 from azext_batchai.service.arm.replies import Reply
-from azext_batchai.service.context import Service
+from azext_batchai.service.service import Service
 
 _VERBS = {"read": "Gets or lists", "write": "Creates or updates", "delete": "Deletes"}
 _ACTIONS = {

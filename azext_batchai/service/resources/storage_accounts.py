@@ -5,7 +5,6 @@ An account, share or container is a plain folder; its resource tells where (`loc
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 from typing import Any
@@ -16,8 +15,9 @@ from azext_batchai.service.arm.errors import ArmError, bad_request, conflict
 from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.arm.replies import Reply, empty
 from azext_batchai.service.clock import wire_now
-from azext_batchai.service.context import Service
+from azext_batchai.service.model import parents
 from azext_batchai.service.resources import groups
+from azext_batchai.service.service import Service
 from azext_batchai.service.storage.account_keys import account_keys
 from azext_batchai.service.storage.layout import BLOBS, FILES
 from azext_batchai.service.store import Record
@@ -59,6 +59,7 @@ def project(service: Service, record: Record) -> dict[str, Any]:
 
 async def create(service: Service, call: Call) -> Reply:
     """200 with the finished account; account names are unique over all groups, as in Azure."""
+    parents.refuse_under_deletion(service, groups.key(call.subscription, call.group))
     record = service.store.get(key_of(_id(call)))
     if record:
         return Reply(200, project(service, record))
@@ -79,12 +80,12 @@ async def create(service: Service, call: Call) -> Reply:
         "sku": {"name": "Standard_LRS", "tier": "Standard"},
         "properties": {"provisioningState": "Succeeded", "creationTime": wire_now()},
     }
-    for service_folder in (FILES, BLOBS):
-        (folder / service_folder).mkdir(parents=True, exist_ok=True)
     record = Record(key_of(_id(call)), KIND, groups.key(call.subscription, call.group), body)
     with service.store.transaction():
         groups.ensure(service, call.subscription, call.group, location)
-        service.store.add(record)
+        parents.reserve(service, record)
+        for service_folder in (FILES, BLOBS):
+            (folder / service_folder).mkdir(parents=True, exist_ok=True)
     return Reply(200, project(service, record))
 
 
@@ -127,14 +128,9 @@ async def delete(service: Service, call: Call) -> Reply:
     record = service.store.get(key_of(_id(call)))
     if not record:
         return empty(204)
-    await tear_down(service, record)
-    with service.store.transaction():
-        service.store.remove(record.key)
+    operation = service.deletions.begin(record, record.name)
+    await service.operations.ended(operation)
     return empty(200)
-
-
-async def tear_down(service: Service, record: Record) -> None:
-    await asyncio.to_thread(service.storage.remove_account, record.name)
 
 
 async def create_share(service: Service, call: Call) -> Reply:

@@ -8,8 +8,8 @@ from typing import Any
 from azext_batchai.service.arm import paging
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.replies import Reply
-from azext_batchai.service.context import Service
-from azext_batchai.service.resources import quotas, vm_sizes
+from azext_batchai.service.model import quotas, vm_sizes
+from azext_batchai.service.service import Service
 
 _PRIORITIES = (("dedicated", "Dedicated", "Dedicated"), ("lowpriority", "LowPriority", "Low Priority"))
 
@@ -19,7 +19,7 @@ async def list_by_location(service: Service, call: Call) -> Reply:
     clusters, used = 0, Counter[tuple[str, str]]()
     for cluster in quotas.clusters_in(service, call.subscription, location):
         clusters += 1
-        controller = service.controllers.get(cluster.key)
+        controller = service.fleet.get(cluster.key)
         size = vm_sizes.look_up(cluster.properties["vmSize"])
         if controller:
             vcpus = vm_sizes.vcpus_of(cluster.properties["vmSize"]) * len(controller.nodes)

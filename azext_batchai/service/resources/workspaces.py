@@ -11,8 +11,9 @@ from azext_batchai.service.arm.ids import batchai_id, key_of
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.arm.schema import Field, Object, String, clean
 from azext_batchai.service.clock import wire_now
-from azext_batchai.service.context import Service
-from azext_batchai.service.resources import cascade, groups
+from azext_batchai.service.model import parents
+from azext_batchai.service.resources import groups
+from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
 
 KIND = "workspace"
@@ -37,8 +38,10 @@ async def create(service: Service, call: Call) -> Reply:
     cleaned = clean(_LOCATION, call.body, "workspace")
     location = cleaned.body["location"].replace(" ", "").lower()
     tags = _tags(call.body)
+    parents.refuse_under_deletion(service, groups.key(call.subscription, call.group))
     record = service.store.get(key_of(call.path.workspace))
     if record:
+        parents.refuse_under_deletion(service, record.key)
         if record.body["location"] != location:
             raise conflict(
                 f"The workspace {record.name} already exists in location '{record.body['location']}'; "
@@ -63,7 +66,7 @@ async def create(service: Service, call: Call) -> Reply:
     record = Record(key_of(body["id"]), KIND, groups.key(call.subscription, call.group), body)
     with service.store.transaction():
         groups.ensure(service, call.subscription, call.group, location)
-        service.store.add(record)
+        parents.reserve(service, record)
     return replies.resource(record, body)
 
 
@@ -75,6 +78,7 @@ async def get(service: Service, call: Call) -> Reply:
 async def update(service: Service, call: Call) -> Reply:
     """PATCH changes the tags (swagger only: never recorded live)."""
     record = find(service, call)
+    parents.refuse_under_deletion(service, record.key)
     if not isinstance(call.body, dict):
         raise bad_request("The request body must be a JSON object such as {\"tags\": {}}.", "tags")
     tags = _tags(call.body)
@@ -93,7 +97,7 @@ async def delete(service: Service, call: Call) -> Reply:
     record = service.store.get(key_of(call.path.workspace))
     if not record:
         return replies.empty(204)
-    operation = cascade.delete_in_background(service, record, f"{call.subscription}${call.group}${record.name}")
+    operation = service.deletions.begin(record, f"{call.subscription}${call.group}${record.name}")
     return operations.accepted(call.base_url, call.subscription, record.body["location"], operation)
 
 

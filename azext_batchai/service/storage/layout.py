@@ -12,7 +12,8 @@ from azext_batchai.service.arm.errors import bad_request
 ACCOUNT_PATTERN = re.compile(r"[a-z0-9]{3,24}")
 SHARE_PATTERN = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]|\$root|\$web")
 
-FILES, BLOBS, NFS, UNMANAGED = "files", "blobs", "nfs", "unmanaged"
+# KEPT is what jobs have written on no volume: it must not vanish with the node.
+FILES, BLOBS, NFS, UNMANAGED, KEPT = "files", "blobs", "nfs", "unmanaged", "kept"
 
 
 class StorageLayout:
@@ -25,6 +26,7 @@ class StorageLayout:
         self.root = home / "storage"
         self.file_servers = home / "fileservers"
         self.nodes = home / "nodes"
+        self.kept = home / "kept"
 
     def account(self, name: str) -> Path:
         """The folder of an account. Raises ArmError for a name that Azure would refuse."""
@@ -43,6 +45,8 @@ class StorageLayout:
         """
         if service == NFS:
             return self.file_servers / Path(account).name / Path(name).name
+        if service == KEPT:
+            return self.kept / Path(account).name / Path(name).name
         if service == UNMANAGED:  # mounted on a node, at a path in which `:` stands for `/`
             return self.nodes / Path(account).name / "mounts" / Path(*name.split(":"))
         if not SHARE_PATTERN.fullmatch(name):

@@ -6,7 +6,6 @@ outside, so the variables of the job hold in both.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import os
@@ -17,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from azext_batchai.service.engine.base import Container, TaskError
+from azext_batchai.service.engine.host import Host
 
 # What the runtime itself needs of the machine's environment; the job's values of these are not handed over by name.
 _MACHINES_OWN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "DOCKER_HOST", "CONTAINER_HOST")
@@ -29,19 +29,20 @@ _PULL_SECONDS = 3600.0
 class ContainerRuntime:
     """podman or docker as found on this machine, or as AZURE_BATCHAI_CONTAINER_COMMAND names it."""
 
-    def __init__(self, command: Sequence[str], run_arguments: Sequence[str]) -> None:
+    def __init__(self, host: Host, command: Sequence[str], run_arguments: Sequence[str]) -> None:
+        self._host = host
         self._command = tuple(command)
         self._run_arguments = tuple(run_arguments)
 
     @classmethod
-    def find(cls) -> ContainerRuntime | None:
+    def find(cls, host: Host) -> ContainerRuntime | None:
         """None where there is neither."""
         arguments = shlex.split(os.environ.get("AZURE_BATCHAI_CONTAINER_RUN_ARGUMENTS", ""))
         chosen = shlex.split(os.environ.get("AZURE_BATCHAI_CONTAINER_COMMAND", ""))
         for words in [chosen] if chosen else [["podman"], ["docker"]]:
             program = shutil.which(words[0])
             if program:
-                return cls((program, *words[1:]), arguments)
+                return cls(host, (program, *words[1:]), arguments)
         return None
 
     async def start(self, name: str, container: Container, mounts: Mapping[str, str], resume: bool) -> None:
@@ -123,20 +124,7 @@ class ContainerRuntime:
 
     async def _call(self, *arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Exit status and what was said on stderr."""
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-        )
-        try:
-            _, said = await asyncio.wait_for(process.communicate(), _PULL_SECONDS)
-        except asyncio.TimeoutError:
-            process.kill()
-            return 1, f"no answer in {_PULL_SECONDS:.0f} s"
-        return process.returncode or 0, said.decode(errors="replace").strip()
+        return await self._host.call((*self._command, *arguments), _PULL_SECONDS, environment)
 
 
 def _failed(container: Container, said: str) -> TaskError:

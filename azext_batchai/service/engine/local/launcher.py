@@ -9,9 +9,10 @@ Protocol on the socket given as a file descriptor, each message a 4-byte length 
   from the launcher  {"id", "pid"} | {"id", "error"}
 
 A runner owns its task's folder:
-  claim.<cookie>  {"pid", "startTime", "bootId"}: made once; whoever makes it owns the start (the service makes an
-             empty one to be sure that a task which never started does not start late)
-  exit.json  {"exitCode"} | {"signal"} | {"error"}, with "ended": written whole when every process of the task is gone
+  claim.<cookie>  {"pid", "startTime", "bootId"}: made once; whoever makes it owns the start (the service makes one
+             itself to be sure that a task which never started does not start late)
+  exit.json  {"exitCode"} | {"signal", "outOfMemory"} | {"error"}, with "ended": written whole when every process of
+             the task is gone
 TERM to a runner ends its task: TERM to all processes, KILL after `grace` seconds.
 
 `pipes` are named pipes ({path: "stdout" | "stderr"}) that ranks of one job write to: the runner copies them into the
@@ -228,6 +229,7 @@ def _relays(request: Json) -> list[_Relay]:
 def _run(request: Json, events: _Events) -> Json:
     """Start the command, wait for it, leave no process of it behind."""
     relays = _relays(request)
+    oom_kills = _oom_kills()
     failure_in, failure_out = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -253,7 +255,18 @@ def _run(request: Json, events: _Events) -> Json:
         events.wait(relays, _POLL_SECONDS)
     for relay in relays:
         relay.finish()
+    if result.get("signal") == signal.SIGKILL or result.get("exitCode") == 128 + signal.SIGKILL:
+        result["outOfMemory"] = _oom_kills() > oom_kills
     return result
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for lack of memory since the machine started."""
+    try:
+        with open("/proc/vmstat", encoding="ascii") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
+    except OSError:
+        return 0
 
 
 def _reap(command: int, result: Json) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
@@ -11,52 +10,47 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from azext_batchai.service.engine.base import TaskError, Volume
+from azext_batchai.service.engine.host import Host
 from azext_batchai.service.engine.local.environment import shell
+from azext_batchai.service.engine.local.folder_files import FolderFiles
 
 log = logging.getLogger(__name__)
 
 _MOUNT_SECONDS = 120.0
 
 
-async def show_volumes(root: Path, volumes: Iterable[Volume]) -> None:
+async def mount(host: Host, root: Path, volumes: Iterable[Volume], files: FolderFiles) -> None:
     """Show each volume at its place below `root`. Raises TaskError naming the one that cannot be shown."""
-    for volume in volumes:
+    for volume in sorted(volumes, key=lambda volume: len(PurePosixPath(volume.relative_path).parts)):
         place = root / PurePosixPath(volume.relative_path)
         try:
             if volume.mount_command:
-                await _mount(volume, place)
+                await _run(host, volume, place)
             else:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                if place.is_symlink():
-                    place.unlink()
-                place.symlink_to(volume.source, target_is_directory=True)
+                _link(files.folder(volume), place)
         except OSError as exc:
             raise _failed(volume, exc.strerror or str(exc)) from None
 
 
-async def _mount(volume: Volume, place: Path) -> None:
+def _link(folder: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_symlink():
+        place.unlink()
+    place.symlink_to(folder, target_is_directory=True)
+
+
+async def _run(host: Host, volume: Volume, place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     if os.path.realpath(place) in _mount_points():
         return  # by an earlier service
-    process = await asyncio.create_subprocess_exec(
-        shell(),
-        "-c",
-        f"{volume.mount_command} {shlex.quote(str(place))}",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        _, said = await asyncio.wait_for(process.communicate(), _MOUNT_SECONDS)
-    except asyncio.TimeoutError:
-        process.kill()
-        raise _failed(volume, f"the mount command did not end within {_MOUNT_SECONDS:.0f} s") from None
-    if process.returncode != 0:
-        reason = said.decode(errors="replace").strip()[-1000:] or f"exit code {process.returncode}"
-        raise _failed(volume, reason, volume.mount_command)
+    line = f"{volume.mount_command} {shlex.quote(str(place))}"
+    status, said = await host.call((shell(), "-c", line), _MOUNT_SECONDS)
+    if status != 0:
+        raise _failed(volume, said[-1000:] or f"exit code {status}", volume.mount_command)
 
 
 def _failed(volume: Volume, reason: str, command: str = "") -> TaskError:
@@ -83,6 +77,14 @@ def _mount_points() -> list[str]:
         return []
     # The kernel writes a blank in a path as \\040, and so on.
     return [re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split()[4]) for line in lines]
+
+
+_remover = ThreadPoolExecutor(1, thread_name_prefix="remover")
+
+
+def remove_later(root: Path) -> None:
+    """Remove a folder by and by, while others go on."""
+    _remover.submit(remove_tree, root)
 
 
 def remove_tree(root: Path) -> None:

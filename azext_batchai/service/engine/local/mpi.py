@@ -15,7 +15,7 @@ from pathlib import Path
 
 from azext_batchai.service.engine.base import Process, TaskError
 from azext_batchai.service.engine.local.environment import shell
-from azext_batchai.service.engine.local.tasks import Command
+from azext_batchai.service.engine.task import Command
 
 # Flags that name the network interfaces of Azure's machines: 2018 command lines have them.
 _INTERFACE_FLAGS = "btl_tcp_if_include|btl_tcp_if_exclude|oob_tcp_if_include|oob_tcp_if_exclude"

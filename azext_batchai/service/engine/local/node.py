@@ -4,35 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from azext_batchai.service.engine.base import Login, NodeSpec, TaskError
+from azext_batchai.service.engine.base import Login, NodeSetup, NodeSpec, SetupTask, TaskError, Volume
+from azext_batchai.service.engine.host import Host
 from azext_batchai.service.engine.local import mpi, node_ssh
+from azext_batchai.service.engine.local.containers import ContainerRuntime
 from azext_batchai.service.engine.local.environment import expand, node_environment, shell
-from azext_batchai.service.engine.local.mounts import remove_tree, show_volumes, unmount_below
+from azext_batchai.service.engine.local.folder_files import FolderFiles
+from azext_batchai.service.engine.local.mounts import mount, remove_later, remove_tree, unmount_below
 from azext_batchai.service.engine.local.ssh_server import SshEndpoint, SshEndpointSpec
-from azext_batchai.service.engine.local.tasks import Command, Launcher, Task, kill_marked
 from azext_batchai.service.engine.local.view import View
+from azext_batchai.service.engine.task import Command, Task
 from azext_batchai.service.secrets_vault import check_password
 
 _LAST_BYTES = 2000
 
 
 class LocalNode:
-    """One node in the folder of `view`; `spec` says what it is to be."""
+    """One node in the folder of `view`; `spec` says what it is to be, `gpus` are the numbers of its own."""
 
-    def __init__(self, spec: NodeSpec, view: View, launcher: Launcher, grace: float) -> None:
+    def __init__(
+        self, spec: NodeSpec, gpus: tuple[int, ...], view: View, host: Host, files: FolderFiles, grace: float
+    ) -> None:
         self.spec = spec
+        self.gpus = gpus
         self.view = view
+        self.files = files
         self.root = root = view.root
-        self._launcher = launcher
+        self.volumes: tuple[Volume, ...] = ()
+        self._host = host
         self._grace = grace
         self._endpoint: SshEndpoint | None = None
         self._setup: Task | None = None
         self._closing = False
-        self.environment = node_environment(root, spec.node_id, spec.gpus_held)
+        self.environment = node_environment(root, spec.node_id, gpus)
 
     @property
     def mounts(self) -> Path:
@@ -42,29 +51,33 @@ class LocalNode:
     def port(self) -> int:
         return self._endpoint.port if self._endpoint else 0
 
-    async def open(self) -> int:
-        """Make the folder and the SSH endpoint; returns the port, the former one where it is free. Raises OSError."""
+    def is_there(self) -> bool:
+        """Whether the node still has its folder."""
+        return (self.root / "jobs").is_dir()
+
+    async def open(self, port: int) -> int:
+        """Make the folder and the SSH endpoint; returns its port, `port` where that is free. Raises OSError."""
         for name in ("home", "tmp", "mounts", "logs", "jobs", "tasks", "bin", "waste"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         mpi.write_mpirun(self.root / "bin")
         node_ssh.write_programs(self.root / "bin")
         if not shutil.which("python"):
             mpi.write_program(self.root / "bin" / "python", '#!/bin/sh\n# 2018 jobs say python\nexec python3 "$@"\n')
+        for waste in (self.root / "waste").iterdir():
+            remove_later(waste)
         self._endpoint = await open_endpoint(
-            self.spec.node_id, self.view, self.root / "home", self.spec.login, self.environment, self.spec.port
+            self.spec.node_id, self.view, self.root / "home", self.spec.login, self.environment, port
         )
         return self._endpoint.port
 
-    async def prepare(self, spec: NodeSpec, resume: bool) -> None:
+    async def prepare(self, setup: NodeSetup, resume: bool) -> None:
         """Mount the volumes, then run the setup task. Raises TaskError."""
-        self.spec = replace(spec, login=self.spec.login, gpus_held=self.spec.gpus_held)
-        await show_volumes(self.mounts, spec.volumes)
-        if spec.setup:
-            await self._run_setup(resume)
+        self.volumes = setup.volumes
+        await mount(self._host, self.mounts, setup.volumes, self.files)
+        if setup.task:
+            await self._run_setup(setup.task, resume)
 
-    async def _run_setup(self, resume: bool) -> None:
-        setup = self.spec.setup
-        assert setup
+    async def _run_setup(self, setup: SetupTask, resume: bool) -> None:
         prefix = Path(self.view.outside(expand(setup.output_prefix, self.environment)))
         if not prefix.is_absolute():
             raise TaskError(
@@ -90,7 +103,7 @@ class LocalNode:
         home = self.root / "home"
         argv = view.enter((shell(), "-c", setup.command_line), home)
         command = Command(argv, home, environment, stdout, stderr)
-        self._setup = Task(self._launcher, self.root / "tasks" / "setup", self._grace)
+        self._setup = Task(self._host, self.root / "tasks" / "setup", self._grace)
         if self._closing:
             raise TaskError("NodeReleased", "The node was released")
         end = await self._setup.run(command, resume)
@@ -116,9 +129,45 @@ class LocalNode:
     async def remove(self) -> None:
         """Take the node away with everything that was started on it, also what left its session."""
         await self.close()
-        await asyncio.to_thread(kill_marked, "AZ_BATCHAI_NODE_ID", self.spec.node_id)
+        await self._host.kill_marked("AZ_BATCHAI_NODE_ID", self.spec.node_id)
+        await self._remove_containers(self._attempts())
         await asyncio.to_thread(unmount_below, self.root)
         await asyncio.to_thread(remove_tree, self.root)
+
+    # A node has one job at a time: what is there of others was left by a service that was killed.
+
+    def _attempts(self) -> list[str]:
+        """The runs of jobs whose tasks' folders are there."""
+        tasks = self.root / "tasks"
+        return [name for name in os.listdir(tasks) if name != "setup"] if tasks.is_dir() else []
+
+    async def sweep(self) -> None:
+        """Make room for a job: remove what earlier ones have left."""
+        left = self._attempts()
+        await self._remove_containers(left)
+        for attempt in left:
+            self.discard(self.root / "tasks" / attempt)
+        jobs = self.root / "jobs"
+        for workspace in jobs.iterdir() if jobs.is_dir() else ():
+            await asyncio.to_thread(unmount_below, workspace)
+            self.discard(workspace)
+
+    async def _remove_containers(self, attempts: list[str]) -> None:
+        runtime = ContainerRuntime.find(self._host) if attempts else None
+        if runtime:
+            for attempt in attempts:
+                await runtime.remove(self.container(attempt))
+
+    def container(self, attempt: str) -> str:
+        """The name of the container in which a run of a job is on this node."""
+        return f"batchai-{attempt}-{self.spec.node_id}"
+
+    def discard(self, folder: Path) -> None:
+        """Take a folder out of the way at once, for a job of the same name; it is removed by and by. Raises OSError."""
+        if folder.exists():
+            waste = self.root / "waste" / secrets.token_hex(8)
+            folder.rename(waste)
+            remove_later(waste)
 
 
 async def open_endpoint(

@@ -1,9 +1,8 @@
-"""The parts of one running service, handed to every handler."""
+"""What nearly everything of one running service stands on: its settings and its durable state."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from azext_batchai.service.arm.operations import Operations
 from azext_batchai.service.secrets_vault import Vault
@@ -11,18 +10,14 @@ from azext_batchai.service.settings import Settings
 from azext_batchai.service.storage.layout import StorageLayout
 from azext_batchai.service.store import Store
 
-if TYPE_CHECKING:
-    from azext_batchai.service.controller import ClusterController
-    from azext_batchai.service.engine.base import Engine
-
 
 @dataclass
-class Service:
+class State:
+    """`base_url` is where the service listens: links and operation URLs begin with it."""
+
     settings: Settings
     store: Store
     vault: Vault
     storage: StorageLayout
     operations: Operations
-    engine: Engine
-    base_url: str = ""
-    controllers: dict[str, ClusterController] = field(default_factory=dict)
+    base_url: str

@@ -13,12 +13,13 @@ _RANKS = {"high": 0, "normal": 1, "low": 2}
 
 @dataclass(frozen=True, order=True)
 class QueuedJob:
-    """A job that waits: ordered by priority, then by creation."""
+    """A job that waits: ordered by priority, then by creation. It may run for `seconds` at most."""
 
     rank: int
     seq: int
     key: str
     node_count: int
+    seconds: float
 
 
 class Queue:
@@ -29,8 +30,8 @@ class Queue:
         self._by_key: dict[str, QueuedJob] = {}
         self._sizes: Counter[int] = Counter()  # how many jobs want so many nodes
 
-    def add(self, key: str, seq: int, priority: str, node_count: int) -> None:
-        job = QueuedJob(_RANKS[priority], seq, key, node_count)
+    def add(self, key: str, seq: int, priority: str, node_count: int, seconds: float = 0.0) -> None:
+        job = QueuedJob(_RANKS[priority], seq, key, node_count, seconds)
         insort(self._jobs, job)
         self._by_key[key] = job
         self._sizes[node_count] += 1
@@ -63,6 +64,26 @@ class Queue:
                 break
             idle -= job.node_count
             found.append(job)
+        return found
+
+    def blocks(self, free: int, missing: int, capacity: int) -> list[int]:
+        """Sizes of the blocks in which at most `missing` new nodes are asked for; `free` nodes are there or coming.
+
+        What a job lacks comes in one block or not at all: no cluster sits on half a gang.
+        """
+        found: list[int] = []
+        for job in self._jobs:
+            if missing <= 0:
+                break
+            if job.node_count > capacity:
+                continue
+            lack = max(job.node_count - free, 0)
+            if lack > missing:
+                break
+            free = max(free - job.node_count, 0)
+            if lack:
+                found.append(lack)
+                missing -= lack
         return found
 
     def demand(self, capacity: int) -> int:

@@ -1,0 +1,46 @@
+"""Where the tasks of a node run: what `engine.task` needs of a machine, here or elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class NotStarted(Exception):
+    """No runner came of a fork: the task may be started again, once it is certain that it did not start."""
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A runner that lives: `pid` on its machine, `opened` what its host keeps it by."""
+
+    pid: int
+    opened: int
+
+
+class Host(Protocol):
+    """One machine, and the folders that it shares with the service."""
+
+    async def fork(self, request: Mapping[str, Any]) -> Handle | None:
+        """Have a runner made for a task (launcher.py has the request); None where it has ended already.
+
+        Raises NotStarted where the machine did not answer, OSError where it refused.
+        """
+
+    async def find(self, claim: Mapping[str, Any], cookie: str) -> Handle | None:
+        """The runner that made this claim; None where it has ended (P3: boot, pid, start time and cookie)."""
+
+    async def ended(self, handle: Handle) -> None:
+        """Wait until a runner has ended, then forget it."""
+
+    def stop(self, handle: Handle) -> None:
+        """TERM to a runner, which ends its task: TERM, then KILL after the grace time."""
+
+    async def call(
+        self, argv: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None
+    ) -> tuple[int, str]:
+        """Run a program that belongs to no task; its exit status and what it said on stderr."""
+
+    async def kill_marked(self, variable: str, value: str) -> None:
+        """Kill every process with this variable in its environment: what nobody supervises any more."""

@@ -1,0 +1,220 @@
+"""One run of a job by Batch AI's rules (wire.md 5): preparation, processes, which end counts, what is told of it.
+
+What differs between engines (folders, mounts, containers, how a command is started) is the site's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from signal import SIGKILL
+from typing import Protocol
+
+from azext_batchai.service.engine.base import JobOutcome, JobPlan, Process, TaskError
+from azext_batchai.service.engine.task import TaskEnd
+
+log = logging.getLogger(__name__)
+
+Streams = tuple[str, str]
+
+
+class JobSite(Protocol):
+    """A job's places on its nodes. Files of output are named without their folder, nodes by their index."""
+
+    async def open(self, resume: bool) -> None:
+        """Make what the job's commands find: folders, mounts, containers. Raises TaskError, OSError."""
+
+    def has_started(self, task: str) -> bool:
+        """Whether this task was begun, by this service or an earlier one."""
+
+    async def run_task(
+        self,
+        task: str,
+        node: int,
+        command_line: str,
+        environment: Mapping[str, str],
+        streams: Streams,
+        resume: bool,
+        process: Process | None = None,
+    ) -> TaskEnd:
+        """Run a command to its end on a node. Raises TaskError."""
+
+    async def stop(self) -> None:
+        """End what runs, and let nothing start any more: TERM, then KILL. Idempotent."""
+
+    async def close(self) -> None:
+        """End what holds processes of the job although its tasks have ended (containers)."""
+
+    async def clean_up(self) -> None:
+        """Remove the job's folders on its nodes. Raises OSError."""
+
+    def note(self, text: str) -> None:
+        """A line of the execution log."""
+
+    def last_lines(self, file: str) -> str:
+        """The end of a file of output."""
+
+    def where(self, file: str) -> str:
+        """The path of a file of output."""
+
+
+class JobRun:
+    """See `engine.base.JobHandle`."""
+
+    def __init__(self, plan: JobPlan, site: JobSite) -> None:
+        self._plan = plan
+        self._site = site
+        self._failed: Process | None = None
+
+    async def run(self, resume: bool) -> JobOutcome:
+        try:
+            outcome = await self._run(resume)
+        except TaskError as exc:
+            self._site.note(f"failed: {exc.code}: {exc.message} {exc.details}")
+            await self._close()
+            raise
+        # Not in a `finally`: a run that is cancelled because the service stops leaves the job alone.
+        await self._close()
+        return outcome
+
+    async def stop(self) -> None:
+        await self._site.stop()
+
+    async def clean_up(self) -> None:
+        await self._site.clean_up()
+
+    async def _close(self) -> None:
+        try:
+            await self._site.close()
+        except OSError:  # no error of the end may become the job's
+            log.exception("job %s: closing failed", self._plan.job_key)
+
+    async def _run(self, resume: bool) -> JobOutcome:
+        plan = self._plan
+        await self._open(resume)
+        if not resume:
+            self._site.note(f"job {plan.name} starts, attempt {plan.attempt}, nodes {', '.join(plan.node_ids)}")
+            for note in plan.notes:
+                self._site.note(note)
+        if plan.preparation:
+            failed = await self._prepare(plan.preparation, resume)
+            if failed:
+                return failed
+        end = await self._run_processes(resume)
+        self._site.note(f"the job ended {_describe(end)}")
+        error = None
+        if end.exit_code != 0:
+            error = TaskError("JobFailed", "Job failed with non-zero exit code", self._failure(end))
+        return JobOutcome(end.exit_code, error)
+
+    async def _open(self, resume: bool) -> None:
+        """A job that runs already is taken up whatever else fails: nobody else would see to its processes."""
+        try:
+            try:
+                await self._site.open(resume)
+            except OSError as exc:
+                raise TaskError("JobSetUpFailed", "The job's folders could not be made", {"Info": str(exc)}) from None
+        except TaskError as exc:
+            if not resume:
+                raise
+            if not self._site.has_started(_main(0)):
+                await self._end_preparation()
+                raise
+            self._site.note(f"taken up again, although {exc.message}: {exc.details}")
+            log.warning("job %s is taken up again, although %s %s", self._plan.job_key, exc.message, exc.details)
+
+    # Preparation
+
+    def _preparations(self) -> list[tuple[str, Streams]]:
+        """Name and files of the preparation on each node."""
+        ids = self._plan.node_ids
+        names = ["job_prep"] if len(ids) == 1 else [f"job_prep-{node_id}" for node_id in ids]
+        return [(f"prep-{index}", (f"stdout-{name}.txt", f"stderr-{name}.txt")) for index, name in enumerate(names)]
+
+    async def _prepare(self, command_line: str, resume: bool) -> JobOutcome | None:
+        """Run the job preparation on every node; the outcome where it failed."""
+        self._site.note("job preparation starts")
+        tasks = self._preparations()
+        ends = await asyncio.gather(
+            *(
+                self._site.run_task(name, index, command_line, {}, streams, resume)
+                for index, (name, streams) in enumerate(tasks)
+            )
+        )
+        for end, node_id, (_, (_, stderr)) in zip(ends, self._plan.node_ids, tasks):
+            self._site.note(f"job preparation on {node_id} ended {_describe(end)}")
+            if end.exit_code != 0:
+                details = {
+                    "NodeId": node_id,
+                    "StdErr": self._site.last_lines(stderr),
+                    "Path": self._site.where(stderr),
+                }
+                error = TaskError(
+                    "JobPreparationFailed", "Job preparation task failed with non-zero exit code", details
+                )
+                return JobOutcome(end.exit_code, error)
+        return None
+
+    async def _end_preparation(self) -> None:
+        """Leave no preparation running of a job that cannot go on."""
+        await self._site.stop()
+        started = [
+            self._site.run_task(name, index, "", {}, streams, True)
+            for index, (name, streams) in enumerate(self._preparations())
+            if self._site.has_started(name)
+        ]
+        await asyncio.gather(*started, return_exceptions=True)
+
+    # Processes
+
+    async def _run_processes(self, resume: bool) -> TaskEnd:
+        """Run all processes; the first that fails ends the others, and it is the one whose end counts."""
+        running: dict[asyncio.Future[TaskEnd], Process] = {}
+        for index, process in enumerate(self._plan.processes):
+            if not resume:
+                self._site.note(f"cmd is {process.command_line}")
+            running[asyncio.ensure_future(self._start(index, process, resume))] = process
+        outcome: TaskEnd | None = None
+        try:
+            while running:
+                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for future in done:
+                    process, end = running.pop(future), future.result()
+                    if outcome is None and end.exit_code != 0 and not process.serves_others:
+                        outcome = end
+                        self._failed = process
+                        if running:
+                            self._site.note(f"a process ended {_describe(end)}: the others are ended too")
+                if running and (outcome or all(process.serves_others for process in running.values())):
+                    await self._site.stop()
+        except TaskError:
+            await self._site.stop()
+            await asyncio.gather(*running, return_exceptions=True)
+            raise
+        return outcome or TaskEnd(0)
+
+    async def _start(self, index: int, process: Process, resume: bool) -> TaskEnd:
+        streams = (process.stdout, process.stderr)
+        return await self._site.run_task(
+            _main(index), process.node_index, process.command_line, process.environment, streams, resume, process
+        )
+
+    def _failure(self, end: TaskEnd) -> dict[str, str]:
+        failed = self._failed or self._plan.processes[0]
+        details = {"ExitCode": str(end.exit_code), "NodeId": self._plan.node_ids[failed.node_index]}
+        signal = end.signal or (end.exit_code - 128 if 128 < end.exit_code < 160 else 0)  # as a shell tells it
+        if signal:
+            details["Signal"] = str(signal)
+        if signal == SIGKILL and end.out_of_memory:
+            details["Info"] = "a process of this machine was killed for lack of memory while the job ran"
+        details["StdErr"] = self._site.last_lines(failed.stderr.replace("{rank}", "0"))
+        return {name: value for name, value in details.items() if value}
+
+
+def _main(index: int) -> str:
+    return f"main-{index}"
+
+
+def _describe(end: TaskEnd) -> str:
+    return f"by signal {end.signal}" if end.signal else f"with exit code {end.exit_code}"

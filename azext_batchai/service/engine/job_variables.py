@@ -1,0 +1,94 @@
+"""The variables of a job's processes and the folders that they name (wire.md 5.3, 5.4), whatever the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from azext_batchai.service.engine.base import JobPlan, TaskError
+
+
+@dataclass(frozen=True)
+class Folders:
+    """A job's own folders on one node; `shared` is the one that all its nodes see."""
+
+    root: Path
+    shared: Path
+
+    @property
+    def work(self) -> Path:
+        return self.root / "wd"
+
+    @property
+    def mounts(self) -> Path:
+        return self.root / "mounts"
+
+    @property
+    def temp(self) -> Path:
+        return self.root / "temp"
+
+
+def folder_of(plan: JobPlan) -> Path:
+    """A job's folder in a node's own."""
+    return Path("jobs") / plan.workspace / plan.experiment / plan.name
+
+
+def own_variables(plan: JobPlan, folders: Folders) -> dict[str, str]:
+    """What needs no folder of output."""
+    return {
+        "AZ_BATCHAI_JOB_NAME": plan.name,
+        "AZ_BATCHAI_JOB_MOUNT_ROOT": str(folders.mounts),
+        "AZ_BATCHAI_JOB_TEMP": str(folders.temp),
+        "AZ_BATCHAI_JOB_TEMP_DIR": str(folders.root.parent),
+        "AZ_BATCHAI_SHARED_JOB_TEMP": str(folders.shared),
+    }
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """A folder that output goes to: `base` is the user's, `path` the job's own below it."""
+
+    identifier: str
+    variable: str
+    what: str
+    prefix: str
+    base: Path
+    path: Path
+
+
+def output_folders(plan: JobPlan, expand: Callable[[str], str]) -> Iterator[OutputFolder]:
+    """Where output goes, the standard streams' folder first; `expand` replaces variables and documented paths.
+
+    Raises TaskError for a path that cannot be one.
+    """
+    yield OutputFolder(
+        "stdouterr",
+        "AZ_BATCHAI_STDOUTERR_DIR",
+        *_output(plan, "stdOutErrPathPrefix", plan.output_prefix, "stdouterr", expand),
+    )
+    for identifier, prefix, suffix in plan.directories:
+        what = f"outputDirectories {identifier}"
+        if ".." in PurePosixPath(suffix).parts:
+            raise wrong_path(what, suffix, "it must not contain '..'")
+        inside = f"outputs/{suffix.lstrip('/')}"
+        yield OutputFolder(
+            identifier, f"AZ_BATCHAI_OUTPUT_{identifier}", *_output(plan, what, prefix, inside, expand)
+        )
+
+
+def _output(
+    plan: JobPlan, what: str, prefix: str, inside: str, expand: Callable[[str], str]
+) -> tuple[str, str, Path, Path]:
+    base = Path(expand(prefix))
+    if not base.is_absolute():
+        raise wrong_path(what, prefix, "it must be an absolute path or start with a mount root variable")
+    return what, prefix, base, base / plan.output_segment / inside
+
+
+def input_variables(plan: JobPlan, expand: Callable[[str], str]) -> Mapping[str, str]:
+    return {f"AZ_BATCHAI_INPUT_{identifier}": expand(path) for identifier, path in plan.inputs}
+
+
+def wrong_path(what: str, path: str, reason: str) -> TaskError:
+    return TaskError("InvalidPath", f"The path of {what} cannot be used", {"Path": path, "Info": reason})

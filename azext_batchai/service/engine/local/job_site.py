@@ -1,0 +1,291 @@
+"""A job on local nodes: its folders, mounts, environment and containers, and how its commands are started."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from azext_batchai.service.clock import wire_now
+from azext_batchai.service.engine.base import Container, JobPlan, NodeFault, Process
+from azext_batchai.service.engine.host import Host
+from azext_batchai.service.engine.job_run import Streams
+from azext_batchai.service.engine.job_variables import (
+    Folders,
+    OutputFolder,
+    folder_of,
+    input_variables,
+    output_folders,
+    own_variables,
+    wrong_path,
+)
+from azext_batchai.service.engine.local import mpi, node_ssh
+from azext_batchai.service.engine.local.containers import ContainerRuntime, no_runtime
+from azext_batchai.service.engine.local.environment import expand, shell
+from azext_batchai.service.engine.local.mounts import mount, unmount_below
+from azext_batchai.service.engine.local.node import LocalNode, tail
+from azext_batchai.service.engine.local.view import DOCUMENTED_ROOT
+from azext_batchai.service.engine.task import Command, Task, TaskEnd
+
+_FEW_NODES = 8  # whose files are made faster than a thread is asked to
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the job is on one node. `variables` are the service's own, `environment` has the user's too."""
+
+    node: LocalNode
+    folders: Folders
+    outputs: list[OutputFolder]
+    variables: dict[str, str]
+    environment: dict[str, str]
+    log: Path
+    container: str
+
+
+class LocalSite:
+    """See `engine.job_run.JobSite`."""
+
+    def __init__(
+        self, plan: JobPlan, nodes: Sequence[LocalNode], host: Host, grace: float, node_key: Path
+    ) -> None:
+        self._plan = plan
+        self._nodes = nodes
+        self._host = host
+        self._grace = grace
+        self._node_key = node_key
+        self._tasks: list[Task] = []
+        self._stopping = False
+        self._runtime: ContainerRuntime | None = None
+        self._killer: asyncio.Task[None] | None = None
+        self._job = plan.output_segment.rsplit("/", 1)[-1]
+        self._attempt = f"{self._job}-{plan.attempt}"
+        self._output = Path()
+        self._places: list[_Place] = []
+
+    # Setting up
+
+    async def open(self, resume: bool) -> None:
+        if self._plan.container:
+            self._runtime = ContainerRuntime.find(self._host)
+        relative = folder_of(self._plan)
+        shared = self._nodes[0].root / relative / "shared"
+        self._places = [self._place(node, Folders(node.root / relative, shared)) for node in self._nodes]
+        for node in self._nodes:
+            if not node.is_there():  # what may still run there must not go on beside the job's next start
+                await self._host.kill_marked("AZ_BATCHAI_NODE_ID", node.spec.node_id)
+                raise NodeFault(node.spec.node_id, "NodeLost", "The node's folder is gone")
+        if not resume:
+            await asyncio.gather(*(node.sweep() for node in self._nodes))
+        await self._off_loop(self._make_folders)
+        for place in self._places:
+            await mount(self._host, place.folders.mounts, self._plan.volumes, place.node.files)
+        await self._off_loop(self._make_output)
+        await self._off_loop(self._connect_nodes)
+        if self._plan.container:
+            await self._start_containers(self._plan.container, resume)
+
+    async def _off_loop(self, make: Callable[[], None]) -> None:
+        if len(self._nodes) <= _FEW_NODES:
+            make()
+        else:
+            await asyncio.to_thread(make)
+
+    def _make_folders(self) -> None:
+        for place in self._places:
+            for folder in (place.folders.work, place.folders.mounts, place.folders.temp):
+                folder.mkdir(parents=True, exist_ok=True)
+        self._places[0].folders.shared.mkdir(parents=True, exist_ok=True)
+
+    def _place(self, node: LocalNode, folders: Folders) -> _Place:
+        """The job's variables and paths on a node; makes nothing, so that a job is found again whatever is gone."""
+        plan = self._plan
+        agent, hosts = folders.shared / ".agent", folders.shared / ".hosts"
+        variables = {
+            **node.environment,
+            **own_variables(plan, folders),
+            "BATCHAI_SSH_CONFIG": str(folders.shared / ".ssh_config"),
+            **mpi.variables(agent / "agent", hosts, plan.addresses),
+        }
+
+        def real(path: str) -> str:
+            return node.view.outside(expand(path, variables))
+
+        outputs = list(output_folders(plan, real))
+        variables.update({output.variable: str(output.path) for output in outputs})
+        variables.update(input_variables(plan, real))
+        self._output = outputs[0].path
+        # Paths are those of the node's own view, but for what all nodes of the job share.
+        everybodys = {name: value for name, value in variables.items() if str(folders.shared) in value}
+        variables = {**node.view.variables(variables), **everybodys}
+        log_name = f"execution-{node.spec.node_id}.log" if len(self._nodes) > 1 else "execution.log"
+        environment = {**variables, **plan.environment}
+        container = node.container(self._attempt)
+        return _Place(node, folders, outputs, variables, environment, self._output / log_name, container)
+
+    def _make_output(self) -> None:
+        """Raises TaskError for a place that cannot be made, OSError."""
+        for place in self._places:
+            for output in place.outputs:
+                try:
+                    output.base.mkdir(parents=True, exist_ok=True)
+                except OSError as exc:
+                    raise wrong_path(output.what, output.prefix, exc.strerror or str(exc)) from None
+                if self._is_the_nodes(place, output.base):
+                    self._keep(output)
+                else:
+                    output.path.mkdir(parents=True, exist_ok=True)
+
+    def _is_the_nodes(self, place: _Place, folder: Path) -> bool:
+        """Whether a folder is the node's own, neither of a volume nor the user's."""
+        real, root = folder.resolve(), place.node.root.resolve()
+        mounted = [
+            mounts / volume.relative_path
+            for mounts, volumes in (
+                (place.node.mounts, place.node.volumes),
+                (place.folders.mounts, self._plan.volumes),
+            )
+            for volume in volumes
+            if volume.mount_command
+        ]
+        return real.is_relative_to(root) and not any(real.is_relative_to(mount.resolve()) for mount in mounted)
+
+    def _keep(self, output: OutputFolder) -> None:
+        """Output that is on no volume (a mistyped mount, say) would vanish with the node: it lies elsewhere."""
+        kept = self._nodes[0].files.kept(self._job, output.identifier)
+        kept.mkdir(parents=True, exist_ok=True)
+        output.path.parent.mkdir(parents=True, exist_ok=True)
+        if not output.path.is_symlink():
+            output.path.symlink_to(kept, target_is_directory=True)
+
+    def _connect_nodes(self) -> None:
+        """How the nodes find each other: one set of files for all of them."""
+        shared = self._places[0].folders.shared
+        ranks = max((process.world_size for process in self._plan.processes), default=0)
+        gpus = int(self._nodes[0].environment["AZ_BATCHAI_NUM_GPUS"])
+        slots = max(gpus, -(-ranks // len(self._nodes)), 1)
+        stations: dict[str, mpi.Station] = {}
+        for address, place in zip(self._plan.addresses, self._places):
+            variables = {name: value for name, value in place.variables.items() if _is_the_nodes_own(name)}
+            work = place.folders.work
+            enter = () if self._plan.container else place.node.view.enter((), work)
+            stations[address] = mpi.Station({**variables, "BATCHAI_WORK": place.node.view.inside(str(work))}, enter)
+        hosts = {
+            address: (node.spec.node_id, node.spec.login.user_name, node.port)
+            for address, node in zip(self._plan.addresses, self._nodes)
+        }
+        node_ssh.write_config(shared / ".ssh_config", self._node_key, hosts)
+        mpi.write_host_file(shared / ".hosts", self._plan.addresses, slots)
+        mpi.write_agent(shared / ".agent", stations)
+
+    async def _start_containers(self, container: Container, resume: bool) -> None:
+        runtime = self._runtime
+        if not runtime:
+            raise no_runtime(container)
+        self.note(f"container image {container.image}")
+        folders = [node.root for node in self._nodes]
+        for node in self._nodes:
+            folders += [node.files.folder(volume) for volume in (*node.volumes, *self._plan.volumes) if volume.name]
+        folders += [output.path.resolve() for place in self._places for output in place.outputs]
+        same = {str(folder): str(folder) for folder in folders}
+        for place in self._places:  # one after the other: the first pulls the image for all
+            mounts = {**same, DOCUMENTED_ROOT: str(place.node.root)}
+            await runtime.start(place.container, container, mounts, resume)
+
+    # Running
+
+    def _folder(self, node: LocalNode, task: str) -> Path:
+        return node.root / "tasks" / self._attempt / task
+
+    def has_started(self, task: str) -> bool:
+        return any((self._folder(node, task) / "cookie").exists() for node in self._nodes)
+
+    async def run_task(
+        self,
+        task: str,
+        node: int,
+        command_line: str,
+        environment: Mapping[str, str],
+        streams: Streams,
+        resume: bool,
+        process: Process | None = None,
+    ) -> TaskEnd:
+        place = self._places[node]
+        own = Task(self._host, self._folder(place.node, task), self._grace)
+        self._tasks.append(own)
+        if self._stopping:
+            await own.stop()
+        stdout, stderr = (self._output / file for file in streams)
+        expanded = {name: expand(value, place.environment) for name, value in environment.items()}
+        work, variables = place.folders.work, {**place.environment, **expanded}
+        command = Command((shell(), "-c", command_line), work, variables, stdout, stderr)
+        if process and process.world_size:
+            command = mpi.ranks_command(process, command, own.folder / "ranks", self._output, bool(self._runtime))
+        if not self._runtime:
+            command = replace(command, argv=place.node.view.enter(command.argv, work))
+        else:
+            line = command_line if command.argv[0] == shell() else shlex.join(command.argv)
+            seen = Path(place.node.view.inside(str(work)))
+            argv, handed = self._runtime.inside(place.container, seen, line, variables)
+            command = replace(command, argv=argv, environment=handed)
+        return await own.run(command, resume)
+
+    # Ending
+
+    async def stop(self) -> None:
+        self._stopping = True
+        if self._runtime and not self._killer:
+            # What runs in a container is no child of ours: it is told inside, and goes with its container.
+            await asyncio.gather(*(self._runtime.terminate(place.container) for place in self._places))
+            self._killer = asyncio.get_running_loop().create_task(self._kill_later())
+            return
+        await asyncio.gather(*(task.stop() for task in self._tasks))
+
+    async def _kill_later(self) -> None:
+        await asyncio.sleep(self._grace)
+        if self._runtime:
+            await asyncio.gather(*(self._runtime.remove(place.container) for place in self._places))
+        await asyncio.gather(*(task.stop() for task in self._tasks))
+
+    async def close(self) -> None:
+        if self._killer:
+            self._killer.cancel()
+        if self._runtime:
+            await asyncio.gather(*(self._runtime.remove(place.container) for place in self._places))
+
+    async def clean_up(self) -> None:
+        for place in self._places:
+            if any(volume.mount_command for volume in self._plan.volumes):
+                await asyncio.to_thread(unmount_below, place.folders.root)
+            for folder in (place.folders.root, place.node.root / "tasks" / self._attempt):
+                place.node.discard(folder)
+
+    # What is told
+
+    def note(self, text: str) -> None:
+        """A line of every node's execution log."""
+        for place in self._places:
+            try:
+                with place.log.open("a", encoding="utf-8") as file:
+                    file.write(f"{wire_now()} {text}\n")
+            except OSError:
+                pass  # the share is gone: the job's own fate says so
+
+    def last_lines(self, file: str) -> str:
+        return tail(self._output / file)
+
+    def where(self, file: str) -> str:
+        return str(self._output / file)
+
+
+def _is_the_nodes_own(name: str) -> bool:
+    """Variables that differ from node to node of a job."""
+    return name.startswith("AZ_BATCHAI_") or name in (
+        "HOME",
+        "TMPDIR",
+        "PATH",
+        "OMPI_MCA_plm_rsh_agent",
+        "BATCHAI_SSH_CONFIG",
+    )

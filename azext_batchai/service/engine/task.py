@@ -1,0 +1,195 @@
+"""Tasks: commands that run under runners of their own, started, awaited, ended and found again (design P2-P7).
+
+A task's truth is in its folder: `cookie` names the start that is under way, `claim.<cookie>` who made it, `exit.json`
+how it ended. A runner claims its start before anything else; whoever makes the claim first has decided about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from azext_batchai.service.engine.base import TaskError
+from azext_batchai.service.engine.host import Handle, Host, NotStarted
+
+log = logging.getLogger(__name__)
+
+TASK_VARIABLE = "BATCHAI_TASK"  # launcher.py sets it
+_STARTS = 5
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a task runs: `argv[0]` is an absolute path, the files are appended to.
+
+    `pipes` are named pipes whose lines are copied into `stdout` or `stderr` as well.
+    """
+
+    argv: tuple[str, ...]
+    cwd: Path
+    environment: Mapping[str, str]
+    stdout: Path
+    stderr: Path
+    pipes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TaskEnd:
+    """`exit_code` is 128 + the signal's number where a signal ended the command, as a shell has it."""
+
+    exit_code: int
+    signal: int | None = None
+    out_of_memory: bool = False
+
+
+class Task:
+    """One task in its folder."""
+
+    def __init__(self, host: Host, folder: Path, grace: float) -> None:
+        self._host = host
+        self._grace = grace
+        self.folder = folder
+        self._handle: Handle | None = None
+        self._stop = asyncio.Event()
+
+    async def run(self, command: Command, resume: bool) -> TaskEnd:
+        """Run the command to its end; with `resume` a task that was started before is found again, not started.
+
+        Raises TaskError where the command could not be started or its runner is lost.
+        """
+        end = await self.adopt() if resume else None
+        for _ in range(_STARTS):
+            if end:
+                return end
+            if self._stop.is_set():
+                return TaskEnd(128 + signal.SIGTERM, signal.SIGTERM)
+            end = await self._start(command)
+        if end:
+            return end
+        raise TaskError(
+            "TaskStartFailed", "The process could not be started", {"Info": "its launcher ended again and again"}
+        )
+
+    async def adopt(self) -> TaskEnd | None:
+        """The end of a task that was started before, awaited where it runs; None where it never started, nor will.
+
+        Raises TaskError where its runner is lost.
+        """
+        cookie = await self._read_again("cookie")
+        if not cookie or self._take_back(cookie):
+            return None
+        claim = _json(await self._read_again(f"claim.{cookie}"))
+        if claim.get("takenBack"):
+            return None
+        return await self._await(await self._found(claim, cookie), cookie)
+
+    async def stop(self) -> None:
+        """TERM, then KILL after the grace time, to every process of the task. Idempotent."""
+        self._stop.set()
+        if self._handle:
+            self._host.stop(self._handle)
+
+    async def _start(self, command: Command) -> TaskEnd | None:
+        """Start the command and await its end; None where it did not start and never will under its cookie."""
+        cookie = self._new_cookie()
+        request = {
+            "folder": str(self.folder),
+            "cookie": cookie,
+            "argv": command.argv,
+            "cwd": str(command.cwd),
+            "environment": dict(command.environment),
+            "stdout": str(command.stdout),
+            "stderr": str(command.stderr),
+            "grace": self._grace,
+            "pipes": dict(command.pipes),
+        }
+        try:
+            handle = await self._host.fork(request)
+        except NotStarted:
+            return await self.adopt()
+        except OSError as exc:
+            raise TaskError("TaskStartFailed", "The process could not be started", {"Info": str(exc)}) from None
+        if not handle and self._take_back(cookie):
+            return None  # its runner was killed before it could claim the start
+        return await self._await(handle, cookie)
+
+    async def _await(self, handle: Handle | None, cookie: str) -> TaskEnd | None:
+        if handle:
+            self._handle = handle
+            if self._stop.is_set():
+                self._host.stop(handle)
+            try:
+                await self._host.ended(handle)
+            finally:
+                self._handle = None
+        text = await self._read_again("exit.json")
+        if not text:
+            if self._take_back(cookie):
+                return None
+            await self._host.kill_marked(TASK_VARIABLE, cookie)
+            raise TaskError(
+                "NodeLost", "The node was lost while the task ran", {"Info": "its supervisor ended without a result"}
+            )
+        end = _json(text)
+        if "error" in end:
+            raise TaskError("TaskStartFailed", "The process could not be started", {"Info": end["error"]})
+        number = end.get("signal")
+        return TaskEnd(128 + number if number else end["exitCode"], number, bool(end.get("outOfMemory")))
+
+    async def _found(self, claim: Mapping[str, Any], cookie: str) -> Handle | None:
+        while True:
+            try:
+                return await self._host.find(claim, cookie)
+            except OSError as exc:  # too few descriptors: what runs must not go on unsupervised
+                log.error("task %s cannot be taken up yet: %s", self.folder, exc)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    def _new_cookie(self) -> str:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "exit.json").unlink(missing_ok=True)
+        cookie = f"bai-{secrets.token_hex(5)}"
+        temporary = self.folder / "cookie.new"
+        temporary.write_text(cookie, encoding="ascii")
+        temporary.replace(self.folder / "cookie")
+        return cookie
+
+    def _take_back(self, cookie: str) -> bool:
+        """True when the task was never started and now never will be under this cookie (P4)."""
+        temporary = self.folder / f"takeback.{cookie}"
+        temporary.write_text(json.dumps({"takenBack": True}), encoding="ascii")
+        try:
+            os.link(temporary, self.folder / f"claim.{cookie}")
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink()
+        return True
+
+    async def _read_again(self, name: str) -> str:
+        """A file of the task's folder; '' where it is not there. Waits where it cannot be read for another reason."""
+        while True:
+            try:
+                return (self.folder / name).read_text(encoding="utf-8")
+            except (FileNotFoundError, NotADirectoryError):
+                return ""
+            except OSError as exc:
+                log.error("%s cannot be read yet: %s", self.folder / name, exc)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _json(text: str) -> dict[str, Any]:
+    """{} for what a crash of the machine has damaged."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,143 @@
+"""A job's states, and the only place that changes them (wire.md 3.2).
+
+queued -> running -> (terminating ->) succeeded | failed | queued again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from azext_batchai.service import clock
+from azext_batchai.service.clock import wire_now
+from azext_batchai.service.engine.base import JobOutcome, TaskError
+from azext_batchai.service.state import State
+from azext_batchai.service.store import Record
+
+ENDED = ("succeeded", "failed")
+
+# Why a running job is being stopped, kept in its record so that a restart does not forget it.
+TERMINATE, REQUEUE, TIME_OUT = "terminate", "requeue", "timeout"
+
+
+def mark_running(state: State, key: str, node_ids: Sequence[str]) -> Record:
+    """A queued job has got its nodes."""
+    record = _load(state, key)
+    now = wire_now()
+    record.internal["nodes"] = list(node_ids)
+    record.internal["attempt"] += 1
+    record.internal["started"] = clock.Moment.now().stored()
+    record.internal.pop("ports", None)
+    record.properties["executionInfo"] = {"startTime": now}
+    return _enter(state, record, "running", now)
+
+
+def note_ports(state: State, key: str, ports: Sequence[int]) -> None:
+    """Remember the ports of this attempt's processes: a restarted service must tell the same ones."""
+    record = _load(state, key)
+    record.internal["ports"] = list(ports)
+    with state.store.transaction(durable=False):
+        state.store.update(record, touch=False)
+
+
+def note_operation(state: State, key: str, operation: str) -> None:
+    """Remember the operation that ends when the job has been terminated; call it in a transaction."""
+    record = _load(state, key)
+    record.internal["terminating"] = operation
+    state.store.update(record, touch=False)
+
+
+def intend(state: State, key: str, intent: str, reason: str = "") -> None:
+    """Note why a running job is being stopped; the first intent stays, except that a termination outdoes a requeue.
+
+    `reason` is what the user is told where the job is to run again.
+    """
+    record = _load(state, key)
+    if record.internal.get("intent") not in (None, REQUEUE):
+        return
+    if intent == REQUEUE and record.internal.get("intent") == REQUEUE:
+        return
+    record.internal["intent"] = intent
+    if intent == REQUEUE:
+        record.internal["requeued"] = reason
+        with state.store.transaction():
+            state.store.update(record, touch=False)
+    else:
+        _enter(state, record, "terminating", wire_now(), durable=True)
+
+
+def finish(state: State, key: str, outcome: JobOutcome) -> Record | None:
+    """The end of a run: what it becomes depends on the outcome and on why it was stopped (wire.md 3.2)."""
+    record = state.store.get(key)
+    if not record:
+        return None
+    now = wire_now()
+    intent = record.internal.pop("intent", None)
+    record.internal["nodes"] = []
+    if intent == REQUEUE and not record.internal.get("deleting"):
+        record.properties.pop("executionInfo", None)
+        return _enter(state, record, "queued", now)
+    info = record.properties.setdefault("executionInfo", {"startTime": now})
+    info["endTime"] = now
+    error = outcome.error
+    if intent in (TERMINATE, REQUEUE):
+        error = _terminated()
+    elif intent == TIME_OUT:
+        limit = record.properties["constraints"]["maxWallClockTime"]
+        error = TaskError("JobTimedOut", f"The job ran longer than its maxWallClockTime {limit}")
+    elif outcome.exit_code is not None:
+        info["exitCode"] = outcome.exit_code
+        if outcome.exit_code != 0 and not error:
+            error = TaskError("JobFailed", "Job failed with non-zero exit code")
+    if error:
+        info["errors"] = [error.body()]
+    return _end(state, record, "failed" if error else "succeeded", now)
+
+
+def terminate_queued(state: State, key: str) -> None:
+    """A job that waits ends at once; call it in the transaction that acknowledges it."""
+    record = _load(state, key)
+    now = wire_now()
+    record.internal.pop("intent", None)
+    record.properties["executionInfo"] = {"startTime": now, "endTime": now, "errors": [_terminated().body()]}
+    _end(state, record, "failed", now, durable=True)
+
+
+def _terminated() -> TaskError:
+    return TaskError("JobTerminated", "The specified job has been terminated by the user")
+
+
+def _end(state: State, record: Record, execution_state: str, now: str, durable: bool = False) -> Record:
+    with state.store.transaction(durable):
+        state.store.forget_secrets(record.key)
+        return _enter(state, record, execution_state, now)
+
+
+def _enter(state: State, record: Record, execution_state: str, now: str, durable: bool = False) -> Record:
+    record.properties["executionState"] = execution_state
+    record.properties["executionStateTransitionTime"] = now
+    if "executionInfo" in record.properties:  # it stands last on the wire
+        record.properties["executionInfo"] = record.properties.pop("executionInfo")
+    with state.store.transaction(durable):
+        state.store.update(record, touch=False)
+    return record
+
+
+def _load(state: State, key: str) -> Record:
+    record = state.store.get(key)
+    assert record, key
+    return record
+
+
+def time_limit(record: Record) -> float:
+    """maxWallClockTime in seconds."""
+    return clock.parse_duration(record.properties["constraints"]["maxWallClockTime"]).total_seconds()
+
+
+def elapsed_seconds(record: Record) -> float:
+    """How long a job has been running, whatever was done to the clock meanwhile."""
+    return clock.Moment.of(record.internal["started"]).age()
+
+
+def remaining_seconds(record: Record) -> float:
+    """How long a job may still run under its maxWallClockTime."""
+    return max(time_limit(record) - elapsed_seconds(record), 0.0)

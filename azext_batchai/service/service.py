@@ -1,0 +1,73 @@
+"""One running service: its state, and above it what acts (engines, clusters, file servers, deletions)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from azext_batchai.service.arm.operations import Operations
+from azext_batchai.service.control.deletions import Deletions
+from azext_batchai.service.control.file_servers import FileServers
+from azext_batchai.service.control.fleet import Fleet
+from azext_batchai.service.engine.engines import Engines
+from azext_batchai.service.secrets_vault import Vault
+from azext_batchai.service.settings import Settings
+from azext_batchai.service.state import State
+from azext_batchai.service.storage.layout import StorageLayout
+from azext_batchai.service.store import Record, Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Service(State):
+    """The top of the house: handlers of requests get it, nothing below knows it."""
+
+    engines: Engines
+    fleet: Fleet
+    file_servers: FileServers
+    deletions: Deletions
+
+    async def start(self) -> None:
+        """Go on where an earlier service left off."""
+        await self.engines.start()
+        self.file_servers.resume()
+        self.fleet.resume()
+        self.deletions.resume()
+        self.operations.finish_others()
+        self.operations.forget_old()
+
+    async def close(self, tear_down: bool) -> None:
+        """Let go; jobs go on unless `tear_down` asks for the end of everything."""
+        if tear_down:
+            await asyncio.gather(*(controller.tear_down() for controller in self.fleet))
+        self.fleet.close()
+        await self.file_servers.close()
+        await self.engines.close()
+        self.store.close()
+
+
+def open_service(settings: Settings, base_url: str) -> Service:
+    """Open the state folder and put the parts together. Raises StateError."""
+    store = Store(settings.home / "state.db")
+    vault = Vault(store, settings.home / "secrets.key")
+    storage = StorageLayout(settings.home)
+    state = State(settings, store, vault, storage, Operations(store), base_url)
+    engines = Engines(settings, storage)
+    fleet = Fleet(state, engines)
+    file_servers = FileServers(state)
+
+    async def remove_account(record: Record) -> None:
+        await asyncio.to_thread(storage.remove_account, record.name)
+
+    deletions = Deletions(
+        state,
+        {
+            "cluster": fleet.tear_down,
+            "job": fleet.end_job,
+            "fileserver": file_servers.tear_down,
+            "account": remove_account,
+        },
+    )
+    return Service(**vars(state), engines=engines, fleet=fleet, file_servers=file_servers, deletions=deletions)
