@@ -53,7 +53,7 @@ def test_a_committed_record_survives_kill_9(path: Path) -> None:
         "import os, signal, sys; from pathlib import Path\n"
         "from azext_batchai.service.store import Record, Store\n"
         "store = Store(Path(sys.argv[1]))\n"
-        "with store.transaction(): store.add(Record('a', 'job', '', {'name': 'a'}))\n"
+        "with store.transaction(): store.add(Record('a', 'experiment', '', {'name': 'a'}))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     root = Path(__file__).resolve().parents[2]
