@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from dataclasses import dataclass
 
 from azext_batchai.service.arm.operations import Operations
@@ -58,6 +59,12 @@ def open_service(settings: Settings, base_url: str) -> Service:
     fleet = Fleet(state, engines)
     file_servers = FileServers(state)
 
+    async def end_job(record: Record) -> None:
+        await fleet.end_job(record)
+        kept = storage.kept / record.properties["jobOutputDirectoryPathSegment"].rsplit("/", 1)[-1]
+        if kept.exists():
+            await asyncio.to_thread(shutil.rmtree, kept, ignore_errors=True)
+
     async def remove_account(record: Record) -> None:
         await asyncio.to_thread(storage.remove_account, record.name)
 
@@ -65,7 +72,7 @@ def open_service(settings: Settings, base_url: str) -> Service:
         state,
         {
             "cluster": fleet.tear_down,
-            "job": fleet.end_job,
+            "job": end_job,
             "fileserver": file_servers.tear_down,
             "account": remove_account,
         },

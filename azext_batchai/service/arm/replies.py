@@ -21,5 +21,13 @@ def resource(record: Record, body: dict[str, Any], status: int = 200) -> Reply:
     return Reply(status, body, {"etag": f'W/"0x{record.version:015X}"', "last-modified": http_date(record.modified)})
 
 
+def advise(reply: Reply, advice: str) -> Reply:
+    """Say something that is no failure (RFC 7234 Warning; our extension shows it); '' is nothing."""
+    if advice:
+        text = advice.encode("ascii", "replace").decode().replace("\\", "/").replace('"', "'")
+        reply.headers["Warning"] = f'199 batchai "{" ".join(text.split())}"'
+    return reply
+
+
 def empty(status: int = 200) -> Reply:
     return Reply(status)

@@ -84,6 +84,8 @@ class Deletions:
         while children := self._state.store.children(parent, kind, after, _BATCH):
             after = children[-1].seq
             ended = [child for child in children if kind == "job" and _has_ended(child)]
+            for child in ended:
+                await self._tear_downs[kind](child)
             with self._state.store.transaction():
                 for child in ended:
                     self._state.store.remove(child.key)

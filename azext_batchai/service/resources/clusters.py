@@ -192,10 +192,7 @@ async def create(service: Service, call: Call) -> Reply:
         operation = service.operations.done(f"{call.subscription}${call.group}${workspace.name}${call.name}")
     service.fleet.open(record).begin()
     reply = operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
-    advice = "; ".join(filter(None, (_fewer_gpus(service, record), _not_reported(cleaned))))
-    if advice:  # RFC 7234: a warning that is no failure; our extension shows it
-        reply.headers["Warning"] = f'199 batchai "{advice}"'
-    return reply
+    return replies.advise(reply, "; ".join(filter(None, (_fewer_gpus(service, record), _not_reported(cleaned)))))
 
 
 def _set_up_nodes(call: Call, record: Record, cleaned: Cleaned) -> None:

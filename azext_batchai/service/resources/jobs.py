@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import PurePosixPath
 from typing import Any
 
 from azext_batchai.service import toolkits
@@ -15,6 +16,7 @@ from azext_batchai.service.arm.schema import Cleaned, clean
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.model import job_states, parents
 from azext_batchai.service.resources import experiments, volumes, workspaces
+from azext_batchai.service.resources.job_advice import advice
 from azext_batchai.service.resources.job_schema import JOB
 from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
@@ -67,7 +69,8 @@ async def create(service: Service, call: Call) -> Reply:
             f"{call.subscription}${call.group}${workspace.name}${experiment.name}${call.name}"
         )
     service.fleet.enqueue(record)
-    return operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
+    reply = operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
+    return replies.advise(reply, advice(body["properties"], cluster.properties))
 
 
 def _checked(given: dict[str, Any]) -> Cleaned:
@@ -83,6 +86,10 @@ def _checked(given: dict[str, Any]) -> Cleaned:
     ids = [directory["id"] for directory in cleaned.body.get("outputDirectories", ())]
     if len(set(ids)) != len(ids) or "stdouterr" in ids:
         raise bad_request("'properties.outputDirectories' ids must be unique and not 'stdouterr'.", "outputDirectories")
+    for index, directory in enumerate(cleaned.body.get("outputDirectories", ())):
+        if ".." in PurePosixPath(directory.get("pathSuffix", "")).parts:
+            path = f"properties.outputDirectories[{index}].pathSuffix"
+            raise bad_request(f"'{path}' is '{directory['pathSuffix']}': it must not contain '..'.", path)
     return cleaned
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from azext_batchai.service.arm import paging
@@ -13,6 +13,7 @@ from azext_batchai.service.arm.errors import bad_request
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_from_epoch
 from azext_batchai.service.engine.base import FileEntry, TaskError, Volume
+from azext_batchai.service.model.mount_paths import CLUSTER_ROOT, below_root, place_of
 from azext_batchai.service.model.mounts import volumes_of
 from azext_batchai.service.model.node_states import IDLE, RUNNING
 from azext_batchai.service.resources import jobs
@@ -21,10 +22,6 @@ from azext_batchai.service.state import State
 from azext_batchai.service.storage.layout import KEPT, UNMANAGED
 from azext_batchai.service.storage.links import LinkSigner
 from azext_batchai.service.store import Record
-
-CLUSTER_ROOT, JOB_ROOT = "$AZ_BATCHAI_MOUNT_ROOT", "$AZ_BATCHAI_JOB_MOUNT_ROOT"
-# What the variable stood for in Batch AI (wire.md 5.3).
-_DOCUMENTED_CLUSTER_ROOT = "/mnt/batch/tasks/shared/LS_root/mounts"
 
 
 async def list_output_files(service: Service, call: Call) -> Reply:
@@ -68,48 +65,38 @@ def _volume(service: Service, record: Record, directory_id: str) -> Volume:
                 break
         else:
             raise bad_request(f"The job has no output directory with id '{directory_id}'.", "outputdirectoryid")
-    for variable, mounts in ((JOB_ROOT, _job_mounts(record)), (CLUSTER_ROOT, _cluster_mounts(service, record))):
-        spellings = [
-            variable,
-            f"${{{variable[1:]}}}",
-            *([_DOCUMENTED_CLUSTER_ROOT] if variable == CLUSTER_ROOT else []),
-        ]
-        for spelling in spellings:
-            if prefix.startswith(f"{spelling}/"):
-                found = _inside(service, mounts, prefix[len(spelling) + 1 :])
-                if found and found[0].service == UNMANAGED:
-                    volume = _on_a_node(service, record.internal["cluster"], found[0])
-                    found = (volume, found[1]) if volume and variable == CLUSTER_ROOT else None
-                if found:
-                    return replace(found[0], directory=str(Path(found[0].directory) / found[1] / segment / tail))
+    found = _mounted(service, record, prefix)
+    if found:
+        volume, inside = found
+        return replace(volume, directory=str(PurePosixPath(volume.directory, inside, segment, tail)))
     job = segment.rsplit("/", 1)[-1]
     if service.storage.folder(job, KEPT, directory_id).is_dir():
         return Volume("", KEPT, job, directory_id)
     raise bad_request(f"The specified outputDirectoryId {directory_id} is not present on a mount root")
 
 
-def _job_mounts(record: Record) -> dict[str, Any]:
-    mounts: dict[str, Any] = record.properties.get("mountVolumes", {})
-    return mounts
-
-
-def _cluster_mounts(service: State, record: Record) -> dict[str, Any]:
-    cluster = service.store.get(record.internal["cluster"])
-    mounts: dict[str, Any] = cluster.properties.get("nodeSetup", {}).get("mountVolumes", {}) if cluster else {}
-    return mounts
-
-
-def _inside(service: State, mounts: dict[str, Any], path: str) -> tuple[Volume, Path] | None:
+def _mounted(service: Service, record: Record, prefix: str) -> tuple[Volume, PurePosixPath] | None:
+    """The volume that a path of the job lies on, and where on it."""
+    found = below_root(prefix)
+    if not found:
+        return None
+    root, path = found
+    mounts = record.properties.get("mountVolumes", {})
+    if root == CLUSTER_ROOT:
+        cluster = service.store.get(record.internal["cluster"])
+        mounts = cluster.properties.get("nodeSetup", {}).get("mountVolumes", {}) if cluster else {}
     try:
-        found = volumes_of(service, mounts)
+        volumes = volumes_of(service, mounts)
     except TaskError:
         return None
-    parts = Path(os.path.normpath(path)).parts
-    for volume in found:
-        mount = Path(os.path.normpath(volume.relative_path)).parts
-        if parts[: len(mount)] == mount and ".." not in parts:
-            return volume, Path(*parts[len(mount) :])
-    return None
+    by_place = {PurePosixPath(volume.relative_path): volume for volume in volumes}
+    place = place_of(path, by_place)
+    if not place:
+        return None
+    volume: Volume | None = by_place[place]
+    if volume and volume.service == UNMANAGED:
+        volume = _on_a_node(service, record.internal["cluster"], volume) if root == CLUSTER_ROOT else None
+    return (volume, path.relative_to(place)) if volume else None
 
 
 def _on_a_node(service: Service, cluster_key: str, volume: Volume) -> Volume | None:

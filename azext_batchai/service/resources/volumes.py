@@ -85,11 +85,18 @@ MOUNT_VOLUMES = Object(
 
 
 def check(volumes: dict[str, Any], path: str) -> None:
-    """Raises ArmError for two volumes at one place."""
-    seen: set[str] = set()
+    """Raises ArmError for two volumes at one place, or one inside another: its place would be made in the other."""
+    seen: list[PurePosixPath] = []
     for kind, entries in volumes.items():
         for entry in entries:
-            place = str(PurePosixPath(entry["relativeMountPath"]))
+            place = PurePosixPath(entry["relativeMountPath"])
+            where = f"{path}.{kind}"
             if place in seen:
-                raise bad_request(f"'{path}.{kind}': two volumes are mounted at '{place}'.", f"{path}.{kind}")
-            seen.add(place)
+                raise bad_request(f"'{where}': two volumes are mounted at '{place}'.", where)
+            for other in seen:
+                if place.is_relative_to(other) or other.is_relative_to(place):
+                    inner, outer = sorted((place, other), key=lambda one: -len(one.parts))
+                    raise bad_request(
+                        f"'{where}': a volume cannot be mounted at '{inner}', inside the one at '{outer}'.", where
+                    )
+            seen.append(place)
