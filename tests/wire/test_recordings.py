@@ -1,6 +1,5 @@
 """The recorded traffic of the real service, replayed against ours: same status, same shape, same order of states."""
 
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -156,7 +155,7 @@ def _compare_value(name: str, recorded: Any, ours: Any, parent: dict[str, Any], 
         assert list(ours) == list(recorded), where
     elif name == "id" and str(recorded).startswith("/"):
         assert ours == recorded, where
-    elif name in OWN or re.fullmatch(r"creationTime|\w+TransitionTime", name) or (name == "name" and "status" in parent):
+    elif name in OWN or name.endswith(("creationTime", "TransitionTime")) or (name == "name" and "status" in parent):
         assert type(ours) is type(recorded), where
         if isinstance(ours, str):
             assert ours, where
