@@ -8,6 +8,7 @@ import pytest
 
 from extension.builtin import Builtin
 from extension.scripted import ScriptedServer
+from facts import recordings
 
 
 @pytest.fixture
@@ -22,12 +23,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def recording(shared: Path, server: ScriptedServer) -> Callable[[str, int, int], None]:
+def recording(server: ScriptedServer) -> Callable[[str, int, int], None]:
     """`recording(name, first, last)`: expect the recorded requests n=first..last of that recording."""
 
     def load(name: str, first: int, last: int) -> None:
-        items = json.loads((shared / "wire" / "interactions" / f"{name}.json").read_text(encoding="utf-8"))
-        server.load([item for item in items if first <= item["n"] <= last])
+        server.load([item for item in recordings.load(name) if first <= item["n"] <= last])
 
     return load
 

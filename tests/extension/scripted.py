@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-RECORDED_HOST = "https://management.azure.com"
-SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
+from facts import recordings
+
+SUBSCRIPTION = recordings.SUBSCRIPTION
 _ANY = object()
 
 
@@ -81,7 +82,7 @@ class ScriptedServer:
         """Expect these recorded requests, and answer them as recorded."""
         for item in interactions:
             headers = {
-                name: value.replace(RECORDED_HOST, self.url)
+                name: value.replace(recordings.HOST, self.url)
                 for name, value in item["response_headers"].items()
                 if name.lower() in ("location", "azure-asyncoperation", "etag")
             }

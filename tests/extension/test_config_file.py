@@ -8,6 +8,7 @@ from azure.mgmt.batchai.models import ClusterCreateParameters, JobCreateParamete
 
 from azext_batchai import _config_file
 from extension.jobs import IN_EXPERIMENT
+from facts import recipes
 
 JOB = {"nodeCount": 1, "customToolkitSettings": {"commandLine": "true"}, "stdOutErrPathPrefix": "/tmp"}
 
@@ -93,8 +94,7 @@ def test_no_traceback_reaches_the_user(az, server, tmp_path):
 
 
 @pytest.mark.documented
-def test_recipes_load(shared):
-    recipes = sorted((shared / "recipes").glob("*.json"))
-    assert recipes
-    for recipe in recipes:
-        assert _config_file.load(str(recipe), "JobCreateParameters").node_count, recipe.name
+@pytest.mark.parametrize("recipe", recipes.load())
+def test_recipes_load(write_json, recipe):
+    file = write_json("job.json", recipes.load()[recipe])
+    assert _config_file.load(file, "JobCreateParameters").node_count

@@ -11,6 +11,7 @@ from azext_batchai import _config_file
 from extension.builtin import OF_CLUSTER, OF_JOB
 from extension.jobs import CLUSTER, IN_EXPERIMENT, JOB, JOB_NOT_FOUND
 from extension.scripted import Answer
+from facts import recipes
 
 CREATE = ("batchai", "job", "create", *IN_EXPERIMENT, "-n", "j")
 CREATE_CLUSTER = ("batchai", "cluster", "create", "-g", "g", "-w", "w", "-n", "c", "-s", "s", "-t", "0", "-u", "me")
@@ -70,15 +71,14 @@ class TestUnknownKeys:
         assert put["properties"]["nodeCount"] == 1
 
     @pytest.mark.documented
-    def test_recipes_have_none(self, shared, caplog):
-        for recipe in sorted((shared / "recipes").glob("*.json")):
-            content = json.loads(recipe.read_text(encoding="utf-8"))
+    def test_recipes_have_none(self):
+        for recipe, content in recipes.load().items():
             properties = content.get("properties", content)
             from azure.mgmt.batchai import models
 
             classes = {name: item for name, item in vars(models).items() if isinstance(item, type)}
             unknown = _config_file._check(properties, models.JobCreateParameters, classes, "", prefix="properties.")
-            assert list(unknown) == [], recipe.name
+            assert list(unknown) == [], recipe
 
 
 class TestBrokenJson:

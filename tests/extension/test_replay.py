@@ -3,20 +3,16 @@
 import pytest
 
 from extension.scripted import SUBSCRIPTION, Answer
+from facts import recordings
 
 pytestmark = pytest.mark.recorded
 
-GROUP = "clitest.rg000001"
+GROUP = recordings.GROUP
 ROOT = f"/subscriptions/{SUBSCRIPTION}"
 IN_WORKSPACE = ("-g", GROUP, "-w", "workspace")
 IN_EXPERIMENT = (*IN_WORKSPACE, "-e", "experiment")
-ACCOUNT, KEY = "clitest000002", "veryFakedStorageAccountKey=="
-SSH_KEY = (
-    "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQDKUDnWeK6rx36apNE9ij1iAXn68FKXLTW0009XK/7dyMewlNfXi6Z2opnxHDDYWucMluU0dsvB"
-    "R22OuYH2RHriPJTi1jN3aZ0zZSrlH/W4MSNQKlG/AnrjJPA3xfYjIKLGuKBqSIvMsmrkuDfIfMaDnPcxb+GzM10L5epRhoP5FwqaQbLqp640YzFS"
-    "LqMChz7E6RG54CpEm+MRvA7lj9nD9AlYnfRQAKj2thsFrkz7AlYLQ1ug8vV+1Y3xSKDbo5vy6oqM3QKeLiUiyN9Ff1Rq4uYnrqJqcWN1ADfiPGZZ"
-    "jEStOkRgG3V6JrpIN+z0Zl3n+sjrH+CKwrYmyni6D41L"
-)
+ACCOUNT, KEY = recordings.ACCOUNT, recordings.KEY
+USER = ("-u", recordings.USER, "-k", recordings.PUBLIC_KEY)
 JOB = {
     "$schema": "https://raw.githubusercontent.com/Azure/BatchAI/master/schemas/2018-05-01/job.json",
     "properties": {
@@ -48,7 +44,7 @@ def cluster_file(scale: dict) -> dict:
                     ]
                 }
             },
-            "userAccountSettings": {"adminUserName": "DemoUser", "adminUserPassword": "DemoPa$$w0rd"},
+            "userAccountSettings": {"adminUserName": recordings.USER, "adminUserPassword": recordings.PASSWORD},
         }
     }
 
@@ -104,15 +100,15 @@ def test_cluster_create_with_file_systems(az, recording, storage, write_json):
     file = write_json("c.json", {"vmSize": "STANDARD_D1", "scaleSettings": {"manual": {"targetNodeCount": 1}}})
     done = az(
         *("batchai", "cluster", "create", *IN_WORKSPACE, "-n", "cluster", "-f", file),
-        *("--afs-name", "share", "--bfs-name", "container", "-u", "DemoUser", "-k", SSH_KEY),
+        *("--afs-name", "share", "--bfs-name", "container", *USER),
     )
     assert (done.code, done.stderr) == (0, "")
 
 
 def test_cluster_create_with_auto_storage(az, server, recording):
     group = f"{ROOT}/resourceGroups/batchaiautostorage"
-    account = f"{group}/providers/Microsoft.Storage/storageAccounts/bai000002"
-    existing = {"name": "bai000002", "location": "northeurope", "id": account}
+    account = f"{group}/providers/Microsoft.Storage/storageAccounts/{ACCOUNT}"
+    existing = {"name": ACCOUNT, "location": "northeurope", "id": account}
     server.on("HEAD", group, Answer(204))
     server.on("GET", account.rpartition("/")[0], Answer(200, {"value": [existing]}))
     server.on("POST", f"{account}/listKeys", Answer(200, {"keys": [{"keyName": "key1", "value": KEY}]}))
@@ -121,12 +117,12 @@ def test_cluster_create_with_auto_storage(az, server, recording):
     recording("cluster_with_auto_storage", 6, 16)
     done = az(
         *("batchai", "cluster", "create", *IN_WORKSPACE, "-n", "cluster", "-i", "UbuntuLTS"),
-        *("--vm-size", "STANDARD_D1", "-t", "0", "-u", "DemoUser", "-k", SSH_KEY, "--use-auto-storage"),
+        *("--vm-size", "STANDARD_D1", "-t", "0", *USER, "--use-auto-storage"),
     )
     assert done.code == 0
-    assert "bai000002" in done.stderr
+    assert ACCOUNT in done.stderr
     shares = done.result["nodeSetup"]["mountVolumes"]["azureFileShares"]
-    assert shares[0]["accountName"] == "bai000002"  # walkthrough row 7
+    assert shares[0]["accountName"] == ACCOUNT  # walkthrough row 7
 
 
 @pytest.mark.parametrize(("name", "n"), [("cluster_with_file_systems", 13), ("auto_scale_scenario", 41)])

@@ -3,13 +3,11 @@
 What is more than the reference stands in the ADDED_ tables, and is all there is.
 """
 
-import importlib.util
-import json
-from pathlib import Path
-
 import pytest
 
 from extension.scripted import Answer
+from facts import surface as facts
+from harness import surface
 
 pytestmark = pytest.mark.documented
 
@@ -29,22 +27,13 @@ FIELDS = ("required", "default", "choices", "group", "flag", "nargs")
 
 
 @pytest.fixture(scope="module")
-def surface(shared: Path):
-    spec = importlib.util.spec_from_file_location("surface", shared / "surface" / "surface.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def reference() -> dict:
+    return facts.load()
 
 
 @pytest.fixture(scope="module")
-def reference(shared: Path) -> dict:
-    path = shared / "surface" / "az-batchai.json"
-    return json.loads(path.read_text(encoding="utf-8"))["commands"]
-
-
-@pytest.fixture(scope="module")
-def commands(surface) -> dict:
-    return surface._commands("batchai")
+def commands() -> dict:
+    return surface.commands("batchai")
 
 
 def test_commands(reference, commands):
@@ -66,10 +55,10 @@ def test_the_extension_answers_and_not_the_builtin_module(az_process):
     assert "deprecated" not in done.stderr
 
 
-def test_options(surface, reference, commands, subtests):
+def test_options(reference, commands, subtests):
     for name in sorted(reference):
         with subtests.test(name):
-            _compare(name, reference[name], commands[name], list(surface._arguments(name).values()))
+            _compare(name, reference[name], commands[name], surface.arguments(name))
 
 
 def _compare(name: str, reference: dict, command, arguments: list) -> None:
@@ -88,12 +77,12 @@ def _compare(name: str, reference: dict, command, arguments: list) -> None:
     assert added <= {option for a in arguments for option in a["options"]}
 
 
-def test_abbreviations(surface, reference, subtests):
+def test_abbreviations(reference, subtests):
     """Each abbreviation of an option that was unambiguous still is, and means the same option."""
     for name in sorted(reference):
         with subtests.test(name):
             before = [set(a["options"]) for a in reference[name]["arguments"]]
-            now = [set(a["options"]) for a in surface._arguments(name).values()]
+            now = [set(a["options"]) for a in surface.arguments(name)]
             for options in before:
                 for option in options:
                     for prefix in (option[:end] for end in range(3, len(option)) if option.startswith("--")):

@@ -1,6 +1,8 @@
 """Run az: inside this process (tens of milliseconds a command) or as a process of its own."""
 
 import contextlib
+import functools
+import importlib
 import io
 import json
 import logging
@@ -29,6 +31,7 @@ def run(*args: str) -> Outcome:
     """Run `az ARGS` inside this process."""
     from azure.cli.core import get_default_cli
 
+    _our_help_last()
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     with _fresh_logging(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -41,6 +44,20 @@ def run(*args: str) -> Outcome:
         code = 0
     result = cli.result.result if code == 0 and cli.result else None
     return Outcome(code, _text(out), _text(err), result)
+
+
+@functools.cache
+def _our_help_last() -> None:
+    """Import the help of the built-in module before ours, as every az process does that imports both.
+
+    In a process that runs many commands the built-in module may be loaded later than the extension was, and each sets
+    the help of `batchai` when it is imported.
+    """
+    with contextlib.suppress(ImportError):
+        import azure.cli.command_modules.batchai._help  # noqa: F401
+    import azext_batchai._help
+
+    importlib.reload(azext_batchai._help)
 
 
 def run_process(*args: str, timeout: float = 120, env: dict[str, str] | None = None, **popen: Any) -> Outcome:

@@ -1,48 +1,42 @@
-"""The published OpenAPI file as the fuzz tests use it, and what keeps generated requests harmless."""
+"""What the published OpenAPI file says, as the tests use it, and what keeps generated requests harmless."""
 
 import copy
-import json
 import re
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from harness.sandbox import CHECKOUT
+from facts import swagger
 
-FILE = CHECKOUT.parent / "shared" / "wire" / "BatchAI-2018-05-01.json"
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
 GROUP = "fuzz"
 MOUNT = "$AZ_BATCHAI_MOUNT_ROOT/afs"
-_METHODS = ("get", "put", "post", "patch", "delete")
+_ONLY = {"subscriptionId": SUBSCRIPTION, "api-version": "2018-05-01"}
 
 
 def load() -> dict[str, Any]:
-    """The file, ready for a generator of requests.
+    """The document made of the table of facts, ready for a generator of requests.
 
-    Changed: its examples (other files) are gone; a subscription is a GUID; the error body that 27 operations have is
-    there for the other two as well; the toolkit that the file's own text lists and its enum forgets is in the enum.
+    Changed: a subscription is a GUID; the toolkit that the file's own text lists and its enum forgets is in the enum.
+    The error body that 27 operations have is there for the other two as well.
     """
-    document: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
-    error = {"description": "Error", "schema": {"$ref": "#/definitions/CloudError"}}
+    document = swagger.load()
     for _, _, operation in operations(document):
-        operation.pop("x-ms-examples", None)
-        operation["responses"].setdefault("default", error)
-        operation.pop("security", None)
-    document.pop("security")
-    document.pop("securityDefinitions")
-    document["parameters"]["SubscriptionIdParameter"]["enum"] = [SUBSCRIPTION]
-    document["parameters"]["ApiVersionParameter"]["enum"] = ["2018-05-01"]
+        for parameter in operation["parameters"]:
+            if parameter["name"] in _ONLY:
+                parameter["enum"] = [_ONLY[parameter["name"]]]
+        for answer in operation["responses"].values():
+            answer["description"] = "required by the format"
     document["definitions"]["ToolType"]["enum"].append("pytorch")
+    document["info"] = {"title": "Batch AI", "version": _ONLY["api-version"]}
     return document
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Method, path and description of each operation."""
     for path, item in document["paths"].items():
-        for method in _METHODS:
-            if method in item:
-                yield method.upper(), path, item[method]
+        for method, operation in item.items():
+            yield method.upper(), path, operation
 
 
 def link(document: dict[str, Any]) -> None:
@@ -176,7 +170,3 @@ def has_null(value: Any) -> bool:
 def dice(*values: object) -> int:
     """A number that depends on the generated values alone, so that a failure can be repeated."""
     return zlib.crc32(repr(values).encode())
-
-
-def present() -> bool:
-    return Path(FILE).is_file()

@@ -1,4 +1,4 @@
-"""Jobs in containers, by the machine's podman with an image made from a busybox (engines.md 4)."""
+"""Jobs in containers, by the machine's podman with an image made from a busybox (wire.md 10.4)."""
 
 import base64
 import shutil

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from harness.processes import wait_until
 from wire.api import GROUP, SUBSCRIPTION, USER, Api
 
 
@@ -181,6 +182,25 @@ def test_deleting_a_workspace_takes_everything_along(api: Api) -> None:
     assert api.call("GET", api.job("running"))[2]["error"]["code"] == "WorkspaceNotFound"
     assert api.call("PUT", api.workspace, {"location": "westus"})[0] == 200
     assert api.call("GET", f"{api.workspace}/clusters")[2] == {"value": []}
+
+
+@pytest.mark.documented
+def test_deleting_a_group_takes_everything_along(api: Api) -> None:
+    """Walkthrough row 13: `az group delete`, beside another group whose name begins alike."""
+    group, other = f"{GROUP}-{api.account}", f"{GROUP}-{api.account}-2"
+    for place in (group, other):
+        assert api.call("PUT", f"{place}/providers/Microsoft.BatchAI/workspaces/w", {"location": "eastus"})[0] == 200
+    cluster = f"{group}/providers/Microsoft.BatchAI/workspaces/w/clusters/c"
+    settings = {"vmSize": "s", "userAccountSettings": USER, "scaleSettings": {"manual": {"targetNodeCount": 1}}}
+    assert api.call("PUT", cluster, {"properties": settings})[0] == 202
+    wait_until(lambda: api.properties(cluster)["currentNodeCount"] == 1, "the cluster has a node")
+    [node] = api.call("POST", f"{cluster}/listRemoteLoginInformation")[2]["value"]
+    assert api.call("DELETE", group)[0] == 202
+    path = f"{group}/providers/Microsoft.BatchAI/workspaces"
+    wait_until(lambda: api.call("GET", path)[2] == {"value": []}, "the group is empty")
+    wait_until(lambda: api.call("GET", group)[0] == 404, "the group is gone")
+    assert not (api.service.home / "nodes" / node["nodeId"]).exists()
+    assert len(api.call("GET", f"{other}/providers/Microsoft.BatchAI/workspaces")[2]["value"]) == 1
 
 
 @pytest.mark.swagger

@@ -1,4 +1,4 @@
-"""A service that is killed, stopped, or cannot write: what the next one finds and does (design P1-P9)."""
+"""A service that is killed, stopped, or cannot write: what the next one finds and does (P1 to P9)."""
 
 import json
 import os

@@ -16,9 +16,6 @@ from harness.service import Service
 from wire import openapi
 from wire.api import SUBSCRIPTION, Api
 
-if not openapi.present():
-    pytest.skip("the reference material is not beside this checkout", allow_module_level=True)
-
 pytestmark = pytest.mark.swagger
 DOCUMENT = openapi.load()
 OPERATIONS = {entry[2]["operationId"]: entry for entry in openapi.operations(DOCUMENT)}  # method, path, description
@@ -277,8 +274,6 @@ def test_the_samples_are_taken(target: Target, operation: str, variant: int) -> 
 def query_cases() -> Iterator[Any]:
     for operation, (_, _, description) in OPERATIONS.items():
         for parameter in description["parameters"]:
-            if "$ref" in parameter:
-                parameter = DOCUMENT["parameters"][parameter["$ref"].rpartition("/")[2]]
             name = parameter["name"]
             if parameter["in"] != "query" or name == "api-version":
                 continue
