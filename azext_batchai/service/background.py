@@ -37,7 +37,7 @@ class Background:
 
 
 async def until_written(write: Callable[[], Any]) -> Any:
-    """Do what writes to the state; again and again where it cannot be written (a full disk, design P9)."""
+    """Do what writes to the state; again and again where it cannot be written (a full disk, P9)."""
     while True:
         try:
             return write()

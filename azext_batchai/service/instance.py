@@ -1,4 +1,4 @@
-"""One service per state folder: the lock, and the file that tells clients where the service is (design P10)."""
+"""One service per state folder: the lock, and the file that tells clients where the service is (P10)."""
 
 from __future__ import annotations
 

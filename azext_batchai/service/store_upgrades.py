@@ -1,4 +1,4 @@
-"""Older state files become today's, in one transaction (design P8)."""
+"""Older state files become today's, in one transaction (P8)."""
 
 from __future__ import annotations
 

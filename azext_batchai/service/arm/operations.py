@@ -22,7 +22,7 @@ from azext_batchai.service.store import Store
 log = logging.getLogger(__name__)
 
 # A client waits this long before its first poll: an ended operation costs it nothing, one in progress is held by the
-# server. The SDK takes no `Retry-After: 0` and falls back to 30 s without a header (azure-cli.md, fact 3).
+# server. The SDK takes no `Retry-After: 0` and falls back to 30 s without a header (wire.md 10.1).
 FIRST_POLL_MS = 1
 NEXT_POLL_MS = 50
 HOLD_SECONDS = 2.0

@@ -183,7 +183,7 @@ class ClusterController:
             self._grow()
             self._start_jobs()
             self._settle()
-        except sqlite3.Error as exc:  # a full disk: what runs goes on, new work waits (design P9)
+        except sqlite3.Error as exc:  # a full disk: what runs goes on, new work waits (P9)
             log.error("cluster %s: state cannot be written: %s", self.key, exc)
             self._wake_in(STORE_RETRY_SECONDS)
 

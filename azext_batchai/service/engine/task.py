@@ -1,4 +1,4 @@
-"""Tasks: commands that run under runners of their own, started, awaited, ended and found again (design P2-P7).
+"""Tasks: commands that run under runners of their own, started, awaited, ended and found again (P2 to P7).
 
 A task's truth is in its folder: `cookie` names the start that is under way, `claim.<cookie>` who made it, `exit.json`
 how it ended. A runner claims its start before anything else; whoever makes the claim first has decided about it.

@@ -1,4 +1,4 @@
-"""The body of a job (definitions.md JobBaseProperties), in the order of the wire (wire.md 1.4)."""
+"""The body of a job (JobBaseProperties of tests/facts/swagger.json), in the order of the wire (wire.md 1.4)."""
 
 from __future__ import annotations
 

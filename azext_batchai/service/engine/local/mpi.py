@@ -62,7 +62,7 @@ def variables(agent: Path, host_file: Path, addresses: Sequence[str]) -> dict[st
         "AZ_BATCH_HOST_LIST": ",".join(addresses),
         "OMPI_MCA_plm_rsh_agent": str(agent),
         "OMPI_MCA_plm_rsh_no_tree_spawn": "1",
-        # Shared memory would be mixed up between nodes that have the same host name (engines.md 2).
+        # Shared memory would be mixed up between nodes that have the same host name (wire.md 10.3).
         "OMPI_MCA_btl": "tcp,self",
         "OMPI_MCA_btl_tcp_if_include": "lo",
         "OMPI_MCA_oob_tcp_if_include": "lo",
