@@ -11,14 +11,9 @@ from typing import Any, NoReturn
 from knack.log import get_logger
 
 from azext_batchai import _client_factory as clients
-from azext_batchai import _config_file
-from azext_batchai._arm import Arm
-from azext_batchai._errors import explained
-from azext_batchai._existing import find_file_server, locate, refuse_existing
-from azext_batchai._job_state import FINISHED, describe, exit_status, queue_reason
-from azext_batchai._mounts import Mounts
-from azext_batchai._progress import Spinner, finish, finish_removal
-from azext_batchai._storage import Accounts
+from azext_batchai.command_line.progress import Spinner, finish, finish_removal
+from azext_batchai.jobs.state import FINISHED, describe, exit_status, queue_reason
+from azext_batchai.transport.errors import explained
 
 logger = get_logger(__name__)
 
@@ -51,16 +46,23 @@ def create_job(
 ) -> Any:
     from azure.mgmt.batchai import models
 
-    job = _config_file.load(json_file, "JobCreateParameters")
+    from azext_batchai.command_line import config_file
+    from azext_batchai.storage.accounts import Accounts
+    from azext_batchai.storage.mounts import Mounts
+    from azext_batchai.transport import file_servers
+    from azext_batchai.transport.arm import Arm, locate
+    from azext_batchai.transport.existing import refuse_existing
+
+    job = config_file.load(json_file, "JobCreateParameters")
     cluster = cluster or _cluster_of(job)
-    refuse_existing(client.jobs, "job", resource_group_name, workspace_name, experiment_name, job_name)
+    refuse_existing(client.jobs.get, "job", resource_group_name, workspace_name, experiment_name, job_name)
     existing = client.clusters.get(*locate(cluster, resource_group_name, workspace_name))
     job.cluster = models.ResourceId(id=existing.id)
     accounts = Accounts(Arm(client), resource_group_name, clients.is_local(cmd.cli_ctx))
     mount = Mounts(cmd.cli_ctx, accounts, account_name, account_key)
     mount.complete(job.mount_volumes)
     if nfs:
-        file_server = find_file_server(client, nfs, resource_group_name, workspace_name)
+        file_server = file_servers.find(client, nfs, resource_group_name, workspace_name)
         job.mount_volumes = mount.file_server(job.mount_volumes, file_server.id, nfs_mount_path)
     if azure_file_share:
         job.mount_volumes = mount.share(job.mount_volumes, azure_file_share, afs_mount_path)

@@ -50,8 +50,8 @@ def stream_file(
     path: str = ".",
 ) -> None:
     """Write the file to stdout as it grows, until the job has ended."""
-    from azext_batchai._progress import Spinner
-    from azext_batchai._stream import JobFile, follow
+    from azext_batchai.command_line.progress import Spinner
+    from azext_batchai.jobs.stream import JobFile, follow
 
     names = (resource_group_name, workspace_name, experiment_name, job_name)
     file = JobFile(

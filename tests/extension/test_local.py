@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from azext_batchai import _client_factory, _service
+from azext_batchai import _client_factory
+from azext_batchai.local import embedded
 from harness.az import start_process
 from harness.processes import wait_until
 from harness.service import Service
@@ -123,9 +124,9 @@ def test_client_follows_a_service_that_moves(home, cli_ctx):
 
 
 def test_deaf_service_is_told(home, cli_ctx, monkeypatch):
-    monkeypatch.setattr("azext_batchai._follow._SHUTDOWN_SECONDS", 0.1)
-    deaf = _service.Service(os.getpid(), "", "http://127.0.0.1:9", "s", "t", "v")
-    monkeypatch.setattr(_service, "find", lambda _: deaf)
+    monkeypatch.setattr("azext_batchai.local.reconnect._SHUTDOWN_SECONDS", 0.1)
+    deaf = embedded.Service(os.getpid(), "", "http://127.0.0.1:9", "s", "t", "v")
+    monkeypatch.setattr(embedded, "find", lambda _: deaf)
     client = _client_factory.batchai(cli_ctx)
     from azure.cli.core.azclierror import AzureConnectionError
 
@@ -134,10 +135,10 @@ def test_deaf_service_is_told(home, cli_ctx, monkeypatch):
 
 
 def test_pid_of_another_process_is_not_ours(cli_ctx):
-    start_time = _service._process_start_time(os.getpid())
+    start_time = embedded._process_start_time(os.getpid())
     facts = (os.getpid(), start_time, "e", "s", "t", "v")
-    assert _service.Service(*facts).alive
-    assert not _service.Service(os.getpid(), start_time + "0", "e", "s", "t", "v").alive or not start_time
+    assert embedded.Service(*facts).alive
+    assert not embedded.Service(os.getpid(), start_time + "0", "e", "s", "t", "v").alive or not start_time
 
 
 def test_settings_are_handed_on(cli_ctx, monkeypatch):
@@ -148,7 +149,7 @@ def test_settings_are_handed_on(cli_ctx, monkeypatch):
     monkeypatch.setattr(
         cli_ctx.config, "get", lambda section, key, fallback=None: values.get(key) or config(section, key, fallback)
     )
-    environment = _service._environment(cli_ctx)
+    environment = embedded._environment(cli_ctx)
     assert environment["AZURE_BATCHAI_NODE_IDLE_SECONDS"] == "30"
     assert environment["AZURE_BATCHAI_KILL_GRACE_SECONDS"] == "7"
 

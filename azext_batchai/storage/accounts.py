@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from knack.log import get_logger
 
-from azext_batchai._arm import STORAGE_API, Arm, Json, resource_group, url_path
+from azext_batchai.transport.arm import STORAGE_API, Arm, Json, resource_group, url_path
 
 logger = get_logger(__name__)
 

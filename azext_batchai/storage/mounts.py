@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from azext_batchai._storage import Accounts
+from azext_batchai.storage.accounts import Accounts
 
 # What a configuration file may hold in place of a name and a key.
 ACCOUNT_PLACEHOLDER = "<AZURE_BATCHAI_STORAGE_ACCOUNT>"

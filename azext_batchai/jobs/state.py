@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from azext_batchai._existing import locate
+from azext_batchai.transport.arm import locate
 
 FINISHED = ("succeeded", "failed")
 

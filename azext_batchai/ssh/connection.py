@@ -23,7 +23,7 @@ from azure.cli.core.azclierror import (
 )
 from knack.log import get_logger
 
-from azext_batchai import _ssh_forward
+from azext_batchai.ssh import forward
 
 logger = get_logger(__name__)
 
@@ -60,9 +60,7 @@ class Credentials:
     password: str | None = None
 
 
-def run(
-    node: Node, credentials: Credentials, command: str | None, forwards: Sequence[_ssh_forward.Forward] = ()
-) -> int:
+def run(node: Node, credentials: Credentials, command: str | None, forwards: Sequence[forward.Forward] = ()) -> int:
     """Run `command` on the node and return its exit status (128+n for signal n, 130 after Ctrl-C).
 
     Without a command, forward until Ctrl-C and return 0. Raises errors of azclierror.
@@ -76,14 +74,12 @@ def run(
         return EXIT_OF_SIGNAL + _SIGNALS["PIPE"]
 
 
-async def _run(
-    node: Node, credentials: Credentials, command: str | None, forwards: Sequence[_ssh_forward.Forward]
-) -> int:
+async def _run(node: Node, credentials: Credentials, command: str | None, forwards: Sequence[forward.Forward]) -> int:
     import asyncssh
 
     reason = ""
     try:
-        async with await _connect(node, credentials) as connection, _ssh_forward.serving(connection, forwards):
+        async with await _connect(node, credentials) as connection, forward.serving(connection, forwards):
             if command:
                 status = await _execute(connection, command)
                 if status is not None:

@@ -17,7 +17,7 @@ from knack.log import get_logger
 
 logger = get_logger(__name__)
 
-_MAIN = Path(__file__).parent / "service" / "__main__.py"
+_MAIN = Path(__file__).parents[1] / "service" / "__main__.py"
 _START_SECONDS = 30
 _STOP_SECONDS = 15
 # `[batchai] KEY` of the az configuration -> the variable by which the service takes it.
