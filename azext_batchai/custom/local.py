@@ -10,11 +10,10 @@ from typing import Any
 
 from knack.log import get_logger
 
+from azext_batchai.command_line.exit_status import ExitStatus
 from azext_batchai.local import embedded
 
 logger = get_logger(__name__)
-
-_INTERRUPTED = 130
 
 
 def start_service(cmd: Any, port: int | None = None) -> dict[str, Any]:
@@ -107,7 +106,7 @@ def show_logs(cmd: Any, tail: int | None = None, follow: bool = False) -> None:
             f"There is no log at {log}.", recommendation="Start the service with `az batchai local up`."
         ) from None
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        sys.exit(ExitStatus.INTERRUPTED)
 
 
 def _status(service: embedded.Service) -> dict[str, Any]:

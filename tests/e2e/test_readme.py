@@ -37,6 +37,12 @@ def test_the_quickstart_runs(home: Path, tmp_path: Path, monkeypatch: pytest.Mon
     wait_for_nodes("digits", "gpus", group="lab")
 
 
+def test_the_table_of_exit_codes_is_complete() -> None:
+    from azext_batchai.command_line.exit_status import ExitStatus
+
+    assert re.findall(r"^\| (\d+) \|", section("Commands"), flags=re.MULTILINE) == [str(int(s)) for s in ExitStatus]
+
+
 def test_the_command_table_is_complete() -> None:
     from azure.cli.core.mock import DummyCli
 
