@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from knack.log import get_logger
@@ -53,9 +54,7 @@ def create_cluster(  # pylint: disable=too-many-locals
     from azext_batchai.command_line.image import image_reference
     from azext_batchai.ssh import passwords, user_account
     from azext_batchai.storage import auto_storage
-    from azext_batchai.storage.accounts import Accounts
-    from azext_batchai.storage.mounts import Mounts
-    from azext_batchai.transport import file_servers
+    from azext_batchai.storage.mounts import MountFlags, Mounts
     from azext_batchai.transport.arm import Arm
     from azext_batchai.transport.existing import refuse_existing
 
@@ -81,23 +80,18 @@ def create_cluster(  # pylint: disable=too-many-locals
     )
 
     refuse_existing(client.clusters.get, "cluster", resource_group_name, workspace_name, cluster_name)
-    arm = Arm(client)
-    accounts = Accounts(arm, resource_group_name, clients.is_local(cmd.cli_ctx))
-    mount = Mounts(cmd.cli_ctx, accounts, account_name, account_key)
-    volumes = cluster.node_setup.mount_volumes if cluster.node_setup else None
-    mount.complete(volumes)
-    if nfs:
-        file_server = file_servers.find(client, nfs, resource_group_name, workspace_name)
-        _require_same_subnet(subnet, file_server)
-        volumes = mount.file_server(volumes, file_server.id, nfs_mount_path)
-    if azure_file_share:
-        volumes = mount.share(volumes, azure_file_share, afs_mount_path)
-    if container_name:
-        volumes = mount.container(volumes, container_name, container_mount_path)
-    accounts.provide(volumes)
+    flags = MountFlags(
+        *(nfs, nfs_mount_path, azure_file_share, afs_mount_path, container_name, container_mount_path),
+        *(account_name, account_key),
+    )
+    mounts = Mounts(cmd.cli_ctx, client, resource_group_name, workspace_name, flags)
+    volumes = mounts.complete(
+        cluster.node_setup.mount_volumes if cluster.node_setup else None,
+        functools.partial(_require_same_subnet, subnet),
+    )
     if use_auto_storage:
         location = client.workspaces.get(resource_group_name, workspace_name).location
-        volumes = auto_storage.provide(arm, location).mount(mount, volumes)
+        volumes = auto_storage.provide(Arm(client), location).mount(mounts, volumes)
     if volumes:
         cluster.node_setup = cluster.node_setup or models.NodeSetup()
         cluster.node_setup.mount_volumes = volumes

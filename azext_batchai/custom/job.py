@@ -16,7 +16,7 @@ from azext_batchai.transport.errors import explained
 logger = get_logger(__name__)
 
 
-def create_job(
+def create_job(  # pylint: disable=too-many-locals
     cmd: Any,
     client: Any,
     resource_group_name: str,
@@ -37,10 +37,8 @@ def create_job(
     from azure.mgmt.batchai import models
 
     from azext_batchai.command_line import config_file
-    from azext_batchai.storage.accounts import Accounts
-    from azext_batchai.storage.mounts import Mounts
-    from azext_batchai.transport import file_servers
-    from azext_batchai.transport.arm import Arm, locate
+    from azext_batchai.storage.mounts import MountFlags, Mounts
+    from azext_batchai.transport.arm import locate
     from azext_batchai.transport.existing import refuse_existing
 
     job = config_file.load(json_file, "JobCreateParameters")
@@ -48,17 +46,12 @@ def create_job(
     refuse_existing(client.jobs.get, "job", resource_group_name, workspace_name, experiment_name, job_name)
     existing = client.clusters.get(*locate(cluster, resource_group_name, workspace_name))
     job.cluster = models.ResourceId(id=existing.id)
-    accounts = Accounts(Arm(client), resource_group_name, clients.is_local(cmd.cli_ctx))
-    mount = Mounts(cmd.cli_ctx, accounts, account_name, account_key)
-    mount.complete(job.mount_volumes)
-    if nfs:
-        file_server = file_servers.find(client, nfs, resource_group_name, workspace_name)
-        job.mount_volumes = mount.file_server(job.mount_volumes, file_server.id, nfs_mount_path)
-    if azure_file_share:
-        job.mount_volumes = mount.share(job.mount_volumes, azure_file_share, afs_mount_path)
-    if container_name:
-        job.mount_volumes = mount.container(job.mount_volumes, container_name, container_mount_path)
-    accounts.provide(job.mount_volumes)
+    flags = MountFlags(
+        *(nfs, nfs_mount_path, azure_file_share, afs_mount_path, container_name, container_mount_path),
+        *(account_name, account_key),
+    )
+    mounts = Mounts(cmd.cli_ctx, client, resource_group_name, workspace_name, flags)
+    job.mount_volumes = mounts.complete(job.mount_volumes)
     poller = client.jobs.begin_create(resource_group_name, workspace_name, experiment_name, job_name, job)
     return finish(cmd.cli_ctx, poller, f"Submitting job {job_name}")
 
