@@ -5,7 +5,8 @@ import os
 import signal
 import socket
 import stat
-import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,7 +43,6 @@ def test_first_command_starts_it_and_says_so_once(az, home):
     assert (second.code, second.stderr) == (0, "")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="modes are those of POSIX")
 def test_state_is_private(az, home):
     az("batchai", "local", "up")
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (home, *home.iterdir())}
@@ -82,6 +82,19 @@ def test_port_in_use(az, home, busy_port):
     assert str(busy_port) in done.stderr
     assert "Traceback" not in done.stderr
     assert _leftovers(home) == []
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+@pytest.mark.parametrize("command", ["workspace list", "local up"])
+def test_elsewhere_than_on_linux(az, monkeypatch, tmp_path, platform, command):
+    monkeypatch.setenv("AZURE_BATCHAI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("azext_batchai.local.embedded.sys", SimpleNamespace(platform=platform))
+    done = az("batchai", *command.split())
+    assert done.code == 1
+    assert done.stderr.startswith("ERROR: The local Batch AI service runs on Linux only.\n")
+    assert "WSL" in done.stderr
+    assert "az config set batchai.endpoint=URL" in done.stderr
+    assert not (tmp_path / "home").exists()
 
 
 def test_home_that_cannot_be_made(az, monkeypatch, tmp_path):
@@ -135,10 +148,9 @@ def test_deaf_service_is_told(home, cli_ctx, monkeypatch):
 
 
 def test_pid_of_another_process_is_not_ours(cli_ctx):
-    start_time = embedded._process_start_time(os.getpid())
-    facts = (os.getpid(), start_time, "e", "s", "t", "v")
-    assert embedded.Service(*facts).alive
-    assert not embedded.Service(os.getpid(), start_time + "0", "e", "s", "t", "v").alive or not start_time
+    start_time = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    assert embedded.Service(os.getpid(), start_time, "e", "s", "t", "v").alive
+    assert not embedded.Service(os.getpid(), start_time + "0", "e", "s", "t", "v").alive
 
 
 def test_settings_are_handed_on(cli_ctx, monkeypatch):
@@ -165,7 +177,6 @@ def test_logs(az, home):
     assert az("batchai", "local", "logs", "--tail", "0").output == ""
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
 def test_logs_are_followed(az, home):
     az("batchai", "local", "up")
     process = start_process("batchai", "local", "logs", "--follow")
