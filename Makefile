@@ -3,12 +3,14 @@
 
 PYTHON     ?= python3
 AZ_VERSION := 2.91.0
+AZ_OLDEST  := $(shell sed -n 's/.*"azext.minCliCoreVersion": "\(.*\)".*/\1/p' azext_batchai/azext_metadata.json)
 WORKERS    ?= 2
 ARGS       ?=
 
 VENV    := .venv
 BIN     := $(VENV)/bin
 AZDEV   := .venv-azdev
+OLDEST  := .venv-oldest
 DEMO    := build/demo
 VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' azext_batchai/_version.py)
 WHEEL   := dist/batchai-$(VERSION)-py3-none-any.whl
@@ -19,7 +21,10 @@ AZ_ENV := env $(foreach name,$(filter AZURE_% AZ_BATCHAI_%,$(.VARIABLES)),-u $(n
           PATH="$(CURDIR)/$(BIN):$$PATH" AZURE_CORE_COLLECT_TELEMETRY=no
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test conformance bench wheel lint azdev clean
+# The tests of the extension and some of a whole job: what another azure-cli or Python could break.
+FAST := tests/extension tests/e2e/test_jobs.py
+
+.PHONY: demo test fast compat conformance bench wheel lint azdev clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO)/.installed $(VENV)/.demo
@@ -27,6 +32,12 @@ demo: $(DEMO)/.installed $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+fast: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(WORKERS) $(FAST) $(ARGS)
+
+compat: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -m pytest -n $(WORKERS) $(FAST) $(ARGS)
 
 conformance: $(VENV)/.test
 	BATCHAI_EXAMPLES=200 $(BIN)/python -m pytest -n $(WORKERS) tests/wire/test_schemathesis.py tests/conformance $(ARGS)
@@ -44,7 +55,7 @@ azdev: $(AZDEV)/.installed
 wheel: $(WHEEL)
 
 clean:
-	rm -rf $(VENV) $(AZDEV) build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-* build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(WHEEL): $(VENV)/.azure-cli $(SOURCES)
@@ -71,6 +82,19 @@ $(AZDEV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(AZDEV)
 	$(AZDEV)/bin/python -m pip --disable-pip-version-check -qq install azure-cli-core==$(AZ_VERSION) azdev==0.2.13 \
 	    azure-common -r requirements.txt
+	@touch $@
+
+# The oldest azure-cli that the extension supports. What the extension requires is looked for last, as az has it in the
+# folder of an extension: azure-cli's own packages, as old as itself, come first.
+$(OLDEST)/.installed: azext_batchai/azext_metadata.json requirements.txt tests/requirements.txt
+	rm -rf $(OLDEST)
+	$(PYTHON) -m venv $(OLDEST)
+	@echo "Installing azure-cli $(AZ_OLDEST) into $(OLDEST) (once, about a minute)"
+	$(OLDEST)/bin/python -m pip --disable-pip-version-check -qq install azure-cli==$(AZ_OLDEST) \
+	    $$(grep ^pytest tests/requirements.txt)
+	$(OLDEST)/bin/python -m pip --disable-pip-version-check -qq install --target $(OLDEST)/extension -r requirements.txt
+	echo "$(CURDIR)/$(OLDEST)/extension" > \
+	    "$$($(OLDEST)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/extension.pth"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.azure-cli requirements.txt tests/requirements.txt
