@@ -10,7 +10,6 @@ ARGS       ?=
 VENV    := .venv
 BIN     := $(VENV)/bin
 AZDEV   := .venv-azdev
-OLDEST  := .venv-oldest
 DEMO    := build/demo
 VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' azext_batchai/_version.py)
 WHEEL   := dist/batchai-$(VERSION)-py3-none-any.whl
@@ -21,7 +20,7 @@ AZ_ENV := env $(foreach name,$(filter AZURE_% AZ_BATCHAI_%,$(.VARIABLES)),-u $(n
           PATH="$(CURDIR)/$(BIN):$$PATH" AZURE_CORE_COLLECT_TELEMETRY=no
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-# The tests of the extension and some of a whole job: what another azure-cli or Python could break.
+# The tests of the extension and those of a job: what another Python (`fast`) or azure-cli (`compat`) could break.
 FAST := tests/extension tests/e2e/test_jobs.py
 
 .PHONY: demo test fast compat conformance bench wheel lint azdev clean
@@ -33,11 +32,11 @@ demo: $(DEMO)/.installed $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-fast: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) $(FAST) $(ARGS)
+compat: .venv-oldest/.installed
+	$(<D)/bin/python -m pytest -n $(WORKERS) $(FAST) $(ARGS)
 
-compat: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -n $(WORKERS) $(FAST) $(ARGS)
+fast: .venv-$(notdir $(PYTHON))/.installed
+	$(<D)/bin/python -m pytest -n $(WORKERS) $(FAST) $(ARGS)
 
 conformance: $(VENV)/.test
 	BATCHAI_EXAMPLES=200 $(BIN)/python -m pytest -n $(WORKERS) tests/wire/test_schemathesis.py tests/conformance $(ARGS)
@@ -84,17 +83,18 @@ $(AZDEV)/.installed: requirements.txt
 	    azure-common -r requirements.txt
 	@touch $@
 
-# The oldest azure-cli that the extension supports. What the extension requires is looked for last, as az has it in the
-# folder of an extension: azure-cli's own packages, as old as itself, come first.
-$(OLDEST)/.installed: azext_batchai/azext_metadata.json requirements.txt tests/requirements.txt
-	rm -rf $(OLDEST)
-	$(PYTHON) -m venv $(OLDEST)
-	@echo "Installing azure-cli $(AZ_OLDEST) into $(OLDEST) (once, about a minute)"
-	$(OLDEST)/bin/python -m pip --disable-pip-version-check -qq install azure-cli==$(AZ_OLDEST) \
+# Environments of `fast` and `compat`. What the extension requires is looked for last, as az has it in the folder of an
+# extension: azure-cli's own packages, which may be as old as itself, come first.
+.venv-oldest/.installed: AZ_VERSION := $(AZ_OLDEST)
+.venv-%/.installed: azext_batchai/azext_metadata.json requirements.txt tests/requirements.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	@echo "Installing azure-cli $(AZ_VERSION) into $(@D) (once, about a minute)"
+	$(@D)/bin/python -m pip --disable-pip-version-check -qq install azure-cli==$(AZ_VERSION) \
 	    $$(grep ^pytest tests/requirements.txt)
-	$(OLDEST)/bin/python -m pip --disable-pip-version-check -qq install --target $(OLDEST)/extension -r requirements.txt
-	echo "$(CURDIR)/$(OLDEST)/extension" > \
-	    "$$($(OLDEST)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/extension.pth"
+	$(@D)/bin/python -m pip --disable-pip-version-check -qq install --target $(@D)/extension -r requirements.txt
+	echo "$(CURDIR)/$(@D)/extension" > \
+	    "$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/extension.pth"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.azure-cli requirements.txt tests/requirements.txt
