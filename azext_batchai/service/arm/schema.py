@@ -1,7 +1,7 @@
 """A small schema language: one description per request body checks it, fills it, orders it and takes the secrets out.
 
-Descriptions follow the published OpenAPI file (tests/facts/swagger.json) and what the service filled in (wire.md 2). Unknown
-properties are dropped and the order of a description is the order on the wire.
+Descriptions follow the published OpenAPI file (tests/facts/swagger.json) and what the service filled in (wire.md 2).
+Unknown properties are dropped and the order of a description is the order on the wire.
 """
 
 from __future__ import annotations
