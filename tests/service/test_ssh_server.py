@@ -1,7 +1,6 @@
 """A node's SSH endpoint, driven by the stock OpenSSH client, by asyncssh and by paramiko."""
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import os
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 from harness import processes, ssh_node
-from harness.ssh_node import PASSWORD, USER, SshNode
+from harness.ssh_node import PASSWORD, USER, SshNode, connected, in_loop
 
 TRICKY = (
     """printf '%s|' "$AZ_BATCHAI_NODE" '$HOME `id` "x"' "it's" "a\\\\b" """
@@ -37,19 +36,6 @@ def shared_node() -> Iterator[SshNode]:
 def node(shared_node: SshNode) -> SshNode:
     shared_node.clear_home()
     return shared_node
-
-
-@contextlib.asynccontextmanager
-async def connected(node: SshNode, **options: Any):
-    import asyncssh
-
-    settings = {"username": USER, "client_keys": [str(node.key())], "agent_path": None, **options}
-    async with asyncssh.connect("127.0.0.1", node.port, known_hosts=None, config=None, **settings) as connection:
-        yield connection
-
-
-def in_loop(work: Any) -> Any:
-    return asyncio.run(asyncio.wait_for(work, 20))
 
 
 def test_importing_the_module_is_free() -> None:
@@ -364,32 +350,3 @@ class TestLogin:
             with client.open_sftp() as sftp, sftp.open("made", "w") as remote:
                 remote.write("by paramiko")
         assert (node.home / "made").read_text() == "by paramiko"
-
-
-class TestEndpoint:
-    def test_host_key_is_private_and_stays(self) -> None:
-        with ssh_node.node() as node:
-            key = node.host_key.read_bytes()
-            assert node.host_key.stat().st_mode & 0o777 == 0o600
-            node.close()
-            node.start()
-            assert node.host_key.read_bytes() == key
-            assert sorted(path.name for path in node.folder.iterdir() if "host" in path.name) == ["host_key"]
-
-    def test_port_is_kept_and_a_taken_one_refused(self, node: SshNode) -> None:
-        with pytest.raises(OSError, match=r"in use"), ssh_node.node(port=node.port):
-            pass
-
-    def test_idle_shells_end_with_the_endpoint_at_once(self) -> None:
-        async def work(node: SshNode) -> float:
-            async with connected(node) as connection:
-                shell = await connection.create_process(term_type="xterm")
-                shell.stdin.write("echo re''ady; sleep 100\n")
-                while "ready" not in await shell.stdout.readline():
-                    pass
-                started = time.monotonic()
-                await asyncio.get_running_loop().run_in_executor(None, node.close)
-                return time.monotonic() - started
-
-        with ssh_node.node() as node:
-            assert in_loop(work(node)) < 0.9

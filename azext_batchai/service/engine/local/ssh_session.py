@@ -1,6 +1,6 @@
 """What one SSH connection to a node may do: log in, run commands and shells, copy files, forward connections.
 
-The only module of the service that imports asyncssh (255 ms): import it when the first node starts.
+It imports asyncssh (255 ms): import it when the first node starts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,11 +56,6 @@ class NodeServer(asyncssh.SSHServer):
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
         self._access.connections.add(conn)
-        _acknowledge_at_once(conn)
-
-    def auth_completed(self) -> None:
-        if self._connection is not None:
-            self._connection.__dict__.pop("data_received", None)  # see _acknowledge_at_once()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._connection is not None:
@@ -282,25 +276,6 @@ class _FileServer(asyncssh.SFTPServer):
     def exit(self) -> None:
         """Report success: without it OpenSSH's sftp and scp end with 1 after a good transfer."""
         self.channel.exit(0)
-
-
-def _acknowledge_at_once(connection: asyncssh.SSHServerConnection) -> None:
-    """Make `ssh host true` take 11 ms instead of 60 to 100.
-
-    Until it has logged in, OpenSSH's client sends its small packets with Nagle's algorithm: each waits until the one
-    before is acknowledged, which Linux delays by 40 ms unless it is told otherwise after every packet.
-    """
-    if not hasattr(socket, "TCP_QUICKACK"):
-        return
-    sock = connection.get_extra_info("socket")
-    receive = connection.data_received
-
-    def data_received(data: bytes, datatype: int | None = None) -> None:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        receive(data, datatype)
-
-    connection.data_received = data_received  # type: ignore[method-assign]
 
 
 def _command_shell(env: Mapping[str, str]) -> str:

@@ -1,0 +1,111 @@
+"""What a node's SSH endpoint is before anybody has logged in: its host key, its algorithms and its limits."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+
+import asyncssh
+import paramiko
+import pytest
+
+from harness import processes, ssh_node
+from harness.ssh_node import USER, SshNode, connected, in_loop
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[SshNode]:
+    with ssh_node.node() as made:
+        yield made
+
+
+def offered(port: int) -> list[list[str]]:
+    """The ten name lists of the server's KEXINIT, in the order of RFC 4253, section 7.1."""
+    with socket.create_connection(("127.0.0.1", port), 10) as client, client.makefile("rb") as stream:
+        client.sendall(b"SSH-2.0-reader\r\n")
+        assert stream.readline().startswith(b"SSH-2.0-")
+        packet = stream.read(int.from_bytes(stream.read(4), "big"))
+    assert packet[1] == 20  # KEXINIT
+    lists, at = [], 18
+    for _ in range(10):
+        length = int.from_bytes(packet[at : at + 4], "big")
+        lists.append(packet[at + 4 : at + 4 + length].decode().split(","))
+        at += 4 + length
+    return lists
+
+
+class TestRepairsOfAsyncssh:
+    """What NodeConnection is there for. Where one of these fails, asyncssh has changed: the repair may go."""
+
+    @pytest.fixture
+    def stock(self, node: SshNode) -> Iterator[int]:
+        """The port of asyncssh's own server, which lets nobody in."""
+
+        class Refusing(asyncssh.SSHServer):
+            def password_auth_supported(self) -> bool:
+                return True
+
+        async def listen() -> asyncssh.SSHAcceptor:
+            key = asyncssh.generate_private_key("ssh-ed25519")
+            return await asyncssh.listen("127.0.0.1", 0, server_factory=Refusing, server_host_keys=[key])
+
+        acceptor = node.run(listen())
+        yield acceptor.get_port()
+        node.call(acceptor.close)
+        node.run(acceptor.wait_closed())
+
+    @staticmethod
+    def second_attempt(port: int) -> type[Exception]:
+        """What becomes of a second attempt to log in, for which paramiko asks for the service a second time."""
+        transport = paramiko.Transport(("127.0.0.1", port))
+        try:
+            transport.start_client()
+            with pytest.raises(paramiko.BadAuthenticationType):
+                transport.auth_none(USER)
+            with pytest.raises(paramiko.SSHException) as raised:
+                transport.auth_none(USER)
+            return raised.type
+        finally:
+            transport.close()
+
+    def test_a_second_service_request(self, node: SshNode, stock: int) -> None:
+        assert self.second_attempt(node.port) is paramiko.BadAuthenticationType
+        assert self.second_attempt(stock) is not paramiko.BadAuthenticationType
+
+    def test_a_service_that_there_is_not(self, node: SshNode) -> None:
+        transport = paramiko.Transport(("127.0.0.1", node.port))
+        try:
+            transport.start_client()
+            with pytest.raises(paramiko.BadAuthenticationType):
+                transport.auth_none(USER)
+            message = paramiko.Message()
+            message.add_byte(bytes([5]))
+            message.add_string("ssh-nothing")
+            transport._send_message(message)
+            processes.wait_until(lambda: not transport.is_active(), "the node has disconnected")
+        finally:
+            transport.close()
+
+    def test_the_rule_for_guesses(self, node: SshNode, stock: int) -> None:
+        name = "kexguess2@matt.ucc.asn.au"
+        assert name in offered(node.port)[0] and name not in offered(stock)[0]
+
+
+class TestEndpoint:
+    def test_port_is_kept_and_a_taken_one_refused(self, node: SshNode) -> None:
+        with pytest.raises(OSError, match=r"in use"), ssh_node.node(port=node.port):
+            pass
+
+    def test_idle_shells_end_with_the_endpoint_at_once(self) -> None:
+        async def work(node: SshNode) -> float:
+            async with connected(node) as connection:
+                shell = await connection.create_process(term_type="xterm")
+                shell.stdin.write("echo re''ady; sleep 100\n")
+                while "ready" not in await shell.stdout.readline():
+                    pass
+                started = time.monotonic()
+                await asyncio.get_running_loop().run_in_executor(None, node.close)
+                return time.monotonic() - started
+
+        with ssh_node.node() as node:
+            assert in_loop(work(node)) < 0.9
