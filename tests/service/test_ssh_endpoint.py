@@ -2,15 +2,43 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import asyncssh
 import paramiko
 import pytest
+from asyncssh.connection import SSHClientConnection
 
+from azext_batchai.service.engine.local import ssh_connection
 from harness import processes, ssh_node
 from harness.ssh_node import USER, SshNode, connected, in_loop
+
+WEAK = (
+    "sha1",
+    "md5",
+    "umac-64",
+    "group1-",
+    "group14",
+    "-exchange-",
+    "nistp",
+    "ssh-rsa",
+    "dss",
+    "cbc",
+    "3des",
+    "arcfour",
+)
+# What ssh-audit would rather not see, and what for it is there.
+JUSTIFIED = {
+    "curve25519-sha256": "the clients from before the post-quantum hybrids",
+    "curve25519-sha256@libssh.org": "its old name",
+    "kexguess2@matt.ucc.asn.au": "not an algorithm but the rule for guesses, which dropbear's client needs",
+    "hmac-sha2-256": "dropbear and libssh2 before 1.11, which have no -etm",
+    "hmac-sha2-512": "the same",
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +60,56 @@ def offered(port: int) -> list[list[str]]:
         lists.append(packet[at + 4 : at + 4 + length].decode().split(","))
         at += 4 + length
     return lists
+
+
+class TestAlgorithms:
+    def test_none_that_is_weak_is_offered(self, node: SshNode) -> None:
+        lists = offered(node.port)
+        exchanges, host_keys, to_server, to_client, macs_to_server, macs_to_client, *_ = lists
+        assert [name for names in lists for name in names if any(weak in name for weak in WEAK)] == []
+        assert {"curve25519-sha256", "kex-strict-s-v00@openssh.com"} <= set(exchanges)
+        assert host_keys == ["ssh-ed25519"]
+        assert to_server == to_client == list(ssh_connection.CIPHERS)
+        assert macs_to_server == macs_to_client == list(ssh_connection.MACS)
+
+    def test_ssh_audit_has_nothing_else_to_say(self, node: SshNode) -> None:
+        pytest.importorskip("ssh_audit", reason="ssh-audit is not installed")
+        words = ["--batch", "--no-colors", "--skip-rate-test", "--level", "warn", "-p", str(node.port), "127.0.0.1"]
+        command = [sys.executable, "-W", "ignore", "-c", "from ssh_audit.ssh_audit import main; main()", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        findings = [line for line in done.stdout.splitlines() if "[fail]" in line or "[warn]" in line]
+        assert {line.split()[1] for line in findings} == set(JUSTIFIED), done.stdout + done.stderr
+
+    @ssh_node.needs("ssh")
+    @pytest.mark.parametrize(
+        "option",
+        [
+            "KexAlgorithms=diffie-hellman-group14-sha256",
+            "KexAlgorithms=ecdh-sha2-nistp256",
+            "Ciphers=3des-cbc",
+            "MACs=hmac-sha1,umac-64@openssh.com,umac-64-etm@openssh.com",
+        ],
+    )
+    def test_a_client_that_has_only_weak_ones_is_told(self, node: SshNode, option: str) -> None:
+        cipher = ["-o", "Ciphers=aes128-ctr"] if option.startswith("MACs") else []
+        done = node.ssh("-v", "-o", option, *cipher, "true")
+        assert done.returncode == 255 and b"no matching" in done.stderr
+
+    def test_a_signature_with_sha1_is_refused(self, node: SshNode, monkeypatch: pytest.MonkeyPatch) -> None:
+        def choose(connection: Any, pair: Any) -> bool:
+            pair.set_sig_algorithm(algorithm)
+            return True
+
+        async def work() -> str:
+            async with connected(node, client_keys=[str(node.key("rsa"))]) as connection:
+                return str((await connection.run("echo in")).stdout)
+
+        monkeypatch.setattr(SSHClientConnection, "_choose_signature_alg", choose)
+        algorithm = b"rsa-sha2-256"
+        assert in_loop(work()) == "in\n"
+        algorithm = b"ssh-rsa"
+        with pytest.raises(asyncssh.PermissionDenied):
+            in_loop(work())
 
 
 class TestRepairsOfAsyncssh:
