@@ -13,9 +13,9 @@ import paramiko
 import pytest
 from asyncssh.connection import SSHClientConnection
 
-from azext_batchai.service.engine.local import ssh_connection
+from azext_batchai.service.engine.local import ssh_connection, ssh_server
 from harness import processes, ssh_node
-from harness.ssh_node import USER, SshNode, connected, in_loop
+from harness.ssh_node import PASSWORD, USER, SshNode, connected, in_loop
 
 WEAK = (
     "sha1",
@@ -167,6 +167,87 @@ class TestRepairsOfAsyncssh:
     def test_the_rule_for_guesses(self, node: SshNode, stock: int) -> None:
         name = "kexguess2@matt.ucc.asn.au"
         assert name in offered(node.port)[0] and name not in offered(stock)[0]
+
+
+def _open(sockets: list[socket.socket]) -> list[socket.socket]:
+    """Those that the other side has not closed."""
+    still = []
+    for each in sockets:
+        each.setblocking(False)
+        try:
+            while each.recv(4096):
+                pass
+        except BlockingIOError:
+            still.append(each)
+        except ConnectionResetError:
+            pass
+    return still
+
+
+class TestLimits:
+    def test_idle_connections_lock_nobody_out(self) -> None:
+        async def work(node: SshNode) -> list[str]:
+            answers = []
+            async with connected(node) as before:
+                for _ in range(400):
+                    idle.append(socket.create_connection(("127.0.0.1", node.port), 10))
+                async with connected(node) as meanwhile:
+                    for connection in (before, meanwhile):
+                        answers.append(str((await connection.run("echo in")).stdout))
+            return answers
+
+        idle: list[socket.socket] = []
+        with ssh_node.node() as node:
+            try:
+                assert in_loop(work(node)) == ["in\n", "in\n"]
+                left = processes.wait_until(
+                    lambda: (
+                        len(open_) <= ssh_connection.WAITING_CONNECTIONS and open_ if (open_ := _open(idle)) else []
+                    ),
+                    "most idle connections are closed",
+                )
+                assert left == idle[-len(left) :]  # the oldest have gone
+            finally:
+                for each in idle:
+                    each.close()
+
+    def test_who_does_not_log_in_is_let_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def work(node: SshNode) -> str:
+            async with connected(node) as connection:
+                with socket.create_connection(("127.0.0.1", node.port), 20) as idle:
+                    while await asyncio.to_thread(idle.recv, 4096):
+                        pass
+                return str((await connection.run("echo in")).stdout)
+
+        monkeypatch.setattr(ssh_server, "LOGIN_SECONDS", 0.5)
+        with ssh_node.node() as node:
+            assert in_loop(work(node)) == "in\n"
+
+    def test_passwords_sent_without_waiting_count_as_well(self) -> None:
+        tried: list[str] = []
+
+        def verify(password: str) -> bool:
+            tried.append(password)
+            return password == PASSWORD
+
+        with ssh_node.node(verify_password=verify) as node:
+            transport = paramiko.Transport(("127.0.0.1", node.port))
+            try:
+                transport.start_client()
+                with pytest.raises(paramiko.BadAuthenticationType):
+                    transport.auth_none(USER)
+                for number in range(20):
+                    message = paramiko.Message()
+                    message.add_byte(bytes([50]))  # USERAUTH_REQUEST
+                    for word in (USER, "ssh-connection", "password"):
+                        message.add_string(word)
+                    message.add_boolean(False)
+                    message.add_string(PASSWORD if number == 19 else "wrong")
+                    transport._send_message(message)
+                processes.wait_until(lambda: not transport.is_active(), "the node has disconnected")
+            finally:
+                transport.close()
+        assert len(tried) <= 6 and PASSWORD not in tried
 
 
 class TestEndpoint:

@@ -1,4 +1,4 @@
-"""An SSH connection to a node, where asyncssh's own is not enough: logins of many clients."""
+"""An SSH connection to a node, where asyncssh's own is not enough: logins of many clients, and of too many."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ SIGNATURES = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
+WAITING_CONNECTIONS = 100  # as sshd's MaxStartups
 
 _MSG_SERVICE_REQUEST = 5  # RFC 4253, section 12
 _USERAUTH_SERVICE = b"ssh-userauth"
@@ -70,6 +71,27 @@ class NodeConnection(asyncssh.SSHServerConnection):
             with contextlib.suppress(OSError):
                 self.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         super().data_received(data, datatype)
+
+
+class WaitingRoom:
+    """The connections that have not logged in yet; a new one beyond the limit takes the place of the oldest.
+
+    A login takes milliseconds, so the oldest is one that does nothing. sshd refuses the new ones instead, which lets
+    a hundred idle connections lock everybody out until its time-out for logins has passed.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncssh.SSHServerConnection, None] = {}
+
+    def enter(self, connection: asyncssh.SSHServerConnection) -> None:
+        if len(self._waiting) >= WAITING_CONNECTIONS:
+            oldest = next(iter(self._waiting))
+            self.leave(oldest)
+            oldest.abort()
+        self._waiting[connection] = None
+
+    def leave(self, connection: asyncssh.SSHServerConnection) -> None:
+        self._waiting.pop(connection, None)
 
 
 async def listen(host: str, port: int, **options: object) -> asyncio.Server:

@@ -19,6 +19,7 @@ from typing import Any
 
 import asyncssh
 
+from azext_batchai.service.engine.local.ssh_connection import WaitingRoom
 from azext_batchai.service.engine.local.ssh_process import SessionProcess
 from azext_batchai.service.engine.local.ssh_terminal import Terminal
 
@@ -41,6 +42,7 @@ class Access:
     enter: Callable[[Sequence[str]], Sequence[str]]
     on_process: Callable[[SessionProcess], None]
     connections: set[asyncssh.SSHServerConnection] = field(default_factory=set)
+    waiting: WaitingRoom = field(default_factory=WaitingRoom)
     closing: bool = False
 
 
@@ -50,16 +52,22 @@ class NodeServer(asyncssh.SSHServer):
     def __init__(self, access: Access) -> None:
         self._access = access
         self._connection: asyncssh.SSHServerConnection | None = None
-        self._failures = 0
+        self._attempts = 0
         self._listening_paths: list[str] = []
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
         self._access.connections.add(conn)
+        self._access.waiting.enter(conn)
+
+    def auth_completed(self) -> None:
+        if self._connection is not None:
+            self._access.waiting.leave(self._connection)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._connection is not None:
             self._access.connections.discard(self._connection)
+            self._access.waiting.leave(self._connection)
         for path in self._listening_paths:  # asyncio leaves the files of sockets before Python 3.13
             with contextlib.suppress(OSError):
                 if stat.S_ISSOCK(os.lstat(path).st_mode):
@@ -80,14 +88,14 @@ class NodeServer(asyncssh.SSHServer):
     async def validate_password(self, username: str, password: str) -> bool:
         verify = self._access.verify_password
         assert verify is not None
-        # Verified for any user name, so that the answer takes as long for a wrong one.
-        good = await asyncio.to_thread(verify, password)
-        if good and username == self._access.user_name:
-            return True
-        self._failures += 1
-        if self._failures >= PASSWORD_ATTEMPTS:
+        self._attempts += 1  # before the answer: the client may not wait for it
+        good = False
+        if self._attempts <= PASSWORD_ATTEMPTS:
+            # Verified for any user name, so that the answer takes as long for a wrong one.
+            good = await asyncio.to_thread(verify, password) and username == self._access.user_name
+        if not good and self._attempts >= PASSWORD_ATTEMPTS:
             raise asyncssh.PermissionDenied("Too many authentication failures")
-        return False
+        return good
 
     def session_requested(self) -> NodeSession | bool:
         return False if self._access.closing else NodeSession(self._access)
