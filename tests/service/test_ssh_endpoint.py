@@ -1,6 +1,7 @@
 """What a node's SSH endpoint is before anybody has logged in: its host key, its algorithms and its limits."""
 
 import asyncio
+import base64
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from asyncssh.connection import SSHClientConnection
 
 from azext_batchai.service.engine.local import ssh_connection, ssh_server
+from azext_batchai.service.engine.local.ssh_server import HostKeyError
 from harness import processes, ssh_node
 from harness.ssh_node import PASSWORD, USER, SshNode, connected, in_loop
 
@@ -45,6 +47,63 @@ JUSTIFIED = {
 def node() -> Iterator[SshNode]:
     with ssh_node.node() as made:
         yield made
+
+
+def _flip_private_half(key: bytes) -> bytes:
+    """Change one bit of the secret in OpenSSH's format, which has no check of its own."""
+    first, *middle, last = key.strip().splitlines()
+    body = bytearray(base64.b64decode(b"".join(middle)))
+    body[170] ^= 1
+    return b"\n".join([first, base64.b64encode(body), last, b""])
+
+
+class TestHostKey:
+    def test_is_private_and_stays(self) -> None:
+        with ssh_node.node() as node:
+            key = node.host_key.read_bytes()
+            assert node.host_key.stat().st_mode & 0o777 == 0o600
+            node.close()
+            node.start()
+            assert node.host_key.read_bytes() == key
+            assert sorted(path.name for path in node.folder.iterdir() if "host" in path.name) == ["host_key"]
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            pytest.param(lambda key: b"", id="emptied"),
+            pytest.param(lambda key: key[: len(key) // 2], id="cut off"),
+            pytest.param(lambda key: key[:60], id="cut off after its first line"),
+            pytest.param(lambda key: bytes(len(key)), id="zeros"),
+            pytest.param(lambda key: b"\xff\xfe" + key[2:], id="other bytes"),
+            pytest.param(lambda key: key.replace(b"OPENSSH PRIVATE", b"OPENSSH( PRIVATE"), id="header"),
+            pytest.param(_flip_private_half, id="one bit of the secret"),
+            pytest.param(lambda key: asyncssh.import_private_key(key).export_public_key(), id="the public half"),
+            pytest.param(
+                lambda key: asyncssh.import_private_key(key).export_private_key("pkcs8-pem", "secret"), id="encrypted"
+            ),
+        ],
+    )
+    def test_a_damaged_one_is_refused_with_its_path_and_kept(self, damage: Any) -> None:
+        with ssh_node.node() as node:
+            node.close()
+            key = node.host_key.read_bytes()
+            damaged = damage(key)
+            node.host_key.write_bytes(damaged)
+            with pytest.raises(HostKeyError, match=r"The SSH host key is damaged .* delete it") as raised:
+                node.start()
+            assert str(node.host_key) in str(raised.value)
+            assert node.host_key.read_bytes() == damaged
+            assert not ssh_node.listens(("127.0.0.1", node.port))
+            node.host_key.write_bytes(key)
+            node.start()
+
+    def test_one_that_cannot_be_read_is_an_error_of_the_system(self) -> None:
+        with ssh_node.node() as node:
+            node.close()
+            node.host_key.unlink()
+            node.host_key.mkdir()
+            with pytest.raises(IsADirectoryError):
+                node.start()
 
 
 def offered(port: int) -> list[list[str]]:

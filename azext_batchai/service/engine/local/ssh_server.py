@@ -6,10 +6,13 @@ Importing this module costs nothing; asyncssh is loaded when the first endpoint 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import errno
 import importlib
 import logging
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +32,10 @@ KILL_GRACE_SECONDS = 0.5  # the service has to stop within a second
 DISCONNECT_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
+
+
+class HostKeyError(OSError):
+    """A host key is there and is none: it is never replaced, since clients take a new one for an attack."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,11 @@ class SshEndpoint:
 
     @classmethod
     async def start(cls, spec: SshEndpointSpec) -> SshEndpoint:
-        """Listen as `spec` says. Raises OSError when the port is taken or the host key cannot be read or written."""
+        """Listen as `spec` says.
+
+        Raises HostKeyError when the host key is damaged, OSError when the port is taken or the host key cannot be
+        read or written.
+        """
         session = await _load()
         from azext_batchai.service.engine.local.ssh_connection import listen
 
@@ -146,5 +157,21 @@ def _host_key(path: Path) -> asyncssh.SSHKey:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(asyncssh.generate_private_key("ssh-ed25519").export_private_key())
+            stream.flush()
+            os.fsync(descriptor)
         part.replace(path)
-    return asyncssh.read_private_key(path)
+    data = path.read_bytes()
+    try:
+        key = asyncssh.import_private_key(data)
+        # asyncssh reads the private half alone: with a wrong bit in it the node would be another.
+        body = re.search(rb"BEGIN OPENSSH PRIVATE KEY-----(.*)-----END", data, re.DOTALL)
+        if body and key.public_data not in base64.b64decode(body[1]):
+            raise ValueError("its halves do not belong together")
+        return key
+    except Exception as exc:  # asyncssh promises KeyImportError; damage finds its way to others as well
+        raise HostKeyError(
+            errno.EINVAL,
+            f"The SSH host key is damaged ({exc}). Put the file back from a copy; "
+            "or delete it, and clients will see a new host key",
+            str(path),
+        ) from None
