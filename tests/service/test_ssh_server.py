@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -73,6 +74,10 @@ class TestCommands:
         send = "SendEnv=LC_TIME SECRET AZ_BATCHAI_NODE"
         done = node.ssh("-o", send, "echo $LC_TIME-$SECRET-$AZ_BATCHAI_NODE", env=env)
         assert done.stdout == b"C.UTF-8--n-1\n"
+
+    @pytest.mark.parametrize("status", [0, 1, 127, 128, 254, 255])
+    def test_exit_status(self, node: SshNode, status: int) -> None:
+        assert node.ssh(f"exit {status}").returncode == status
 
     def test_gets_a_process_group_and_session_of_its_own(self, node: SshNode) -> None:
         pid, group, session = node.ssh("ps -o pid=,pgid=,sid= -p $$").stdout.split()
@@ -261,6 +266,33 @@ class TestSessions:
         in_loop(work())
         processes.wait_until(lambda: "sleep 102" not in running(), "sleep 102 has ended")
         os.kill(running()["sleep 101"], signal.SIGKILL)
+
+    def test_what_the_system_does_not_take_is_said_or_left_out(self, node: SshNode) -> None:
+        async def work() -> list[Any]:
+            async with connected(node) as connection:
+                long = await connection.run("true " + "a" * 200_000)
+                nul = await connection.run("true a\0b")
+                env = {"LC_TIME": b"\xff", "LC_NAME": b"a\0b"}
+                odd = await connection.run('printf %s "$LC_TIME-$LC_NAME"', env=env, encoding=None)
+                return [(done.exit_status, done.stderr or done.stdout) for done in (long, nul, odd)]
+
+        said = "This node cannot start a process: "
+        assert in_loop(work()) == [
+            (255, f"{said}[Errno 7] Argument list too long: '{shutil.which('bash')}'\r\n"),
+            (255, f"{said}embedded null byte\r\n"),
+            (0, b"\xff-"),
+        ]
+
+    def test_a_stopped_command_ends_with_its_connection(self, node: SshNode) -> None:
+        async def work() -> None:
+            async with connected(node) as connection:
+                process = await connection.create_process("echo ready; exec sleep 103")
+                await process.stdout.readline()
+                process.send_signal("STOP")
+                connection.abort()
+
+        in_loop(work())
+        processes.wait_until(lambda: not processes.of_home(node.home), "sleep 103 has ended")
 
     def test_an_environment_that_cannot_be_had_is_an_error_for_the_client(self) -> None:
         def broken() -> dict[str, str]:

@@ -24,7 +24,7 @@ from azext_batchai.service.engine.local.ssh_process import SessionProcess
 from azext_batchai.service.engine.local.ssh_terminal import Terminal
 
 PASSWORD_ATTEMPTS = 6  # a connection, as sshd
-_CLIENT_VARIABLES = re.compile(r"LANG|LC_\w+")
+_CLIENT_VARIABLES = re.compile(rb"LANG|LC_\w+")
 _SCP_PROTOCOL = re.compile(r"scp (-\w+ )*-\w*[tf]\w* ")  # how an scp client starts its other end
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _NOT_SHELLS = ("nologin", "false", "true", "sync")
@@ -111,7 +111,7 @@ class NodeServer(asyncssh.SSHServer):
         return listen_host in _LOOPBACK and not self._access.closing
 
     def unix_server_requested(self, listen_path: str) -> bool:
-        if self._access.closing or os.path.lexists(listen_path):  # asyncio would replace a socket in use
+        if self._access.closing or not _is_free(listen_path):
             return False
         self._listening_paths.append(listen_path)
         return True
@@ -160,7 +160,7 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
             argv = list(self._access.enter(argv))
             self._process = SessionProcess.start(self, argv, env, self._access.home, self._terminal(channel))
         except Exception as exc:  # whatever environment() may raise: the client must not wait for ever
-            channel.write_stderr(f"This node cannot start a process: {exc}\r\n".encode())
+            channel.write_stderr(f"This node cannot start a process: {exc}\r\n".encode(errors="replace"))
             channel.exit(255)
             return
         self._access.on_process(self._process)
@@ -233,7 +233,7 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
         return self._channel
 
     def _file_server(self, channel: Any) -> asyncssh.SFTPServer:
-        return _FileServer(channel, self._access.home)
+        return _FileServer(channel, self._access.home, is_scp=self._command is not None)
 
     def _terminal(self, channel: asyncssh.SSHServerChannel[bytes]) -> Terminal | None:
         if not self._wants_terminal:
@@ -258,9 +258,9 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
             "LOGNAME": self._access.user_name,
             "SSH_CONNECTION": f"{client[0]} {client[1]} {server[0]} {server[1]}",
         }
-        for name, value in channel.get_environment().items():
-            if _CLIENT_VARIABLES.fullmatch(name):
-                env[name] = value
+        for name, value in channel.get_environment_bytes().items():
+            if _CLIENT_VARIABLES.fullmatch(name) and b"\0" not in value:
+                env[os.fsdecode(name)] = os.fsdecode(value)
         if self._wants_terminal:
             env["TERM"] = channel.get_terminal_type() or "dumb"
         agent = channel.get_agent_path()
@@ -272,18 +272,30 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
 class _FileServer(asyncssh.SFTPServer):
     """SFTP and scp, with the node's home as the place where relative names start."""
 
-    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], home: Path) -> None:
+    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], home: Path, is_scp: bool) -> None:
         super().__init__(channel)
         self._home = os.fsencode(home)
+        self._is_scp = is_scp
 
     def map_path(self, path: bytes) -> bytes:
-        if path == b"~" or path.startswith(b"~/"):  # scp -O leaves this to a shell
+        if self._is_scp and (path == b"~" or path.startswith(b"~/")):  # scp -O leaves this to a shell
             path = path[2:]
         return os.path.join(self._home, path)
 
     def exit(self) -> None:
         """Report success: without it OpenSSH's sftp and scp end with 1 after a good transfer."""
         self.channel.exit(0)
+
+
+def _is_free(path: str) -> bool:
+    """Tell whether a socket can be made: asyncio would replace one in use, and log a path that makes no sense."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return os.path.isabs(path)
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _command_shell(env: Mapping[str, str]) -> str:
