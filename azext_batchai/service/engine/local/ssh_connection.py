@@ -28,6 +28,8 @@ SIGNATURES = (
     "rsa-sha2-256",
 )
 WAITING_CONNECTIONS = 100  # as sshd's MaxStartups
+# A connection that finds the queue full tries again after a second; asyncio accepts as many at once, each a descriptor.
+BACKLOG = 256
 
 _MSG_SERVICE_REQUEST = 5  # RFC 4253, section 12
 _USERAUTH_SERVICE = b"ssh-userauth"
@@ -105,7 +107,7 @@ async def listen(host: str, port: int, **options: object) -> asyncio.Server:
         **options,
     )
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: NodeConnection(loop, made), host, port)
+    return await loop.create_server(lambda: NodeConnection(loop, made), host, port, backlog=BACKLOG)
 
 
 def _algorithm(signature: bytes) -> str:
