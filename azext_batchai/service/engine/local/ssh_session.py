@@ -126,6 +126,7 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
         self._channel: asyncssh.SSHServerChannel[bytes] | None = None
         self._command: str | None = None
         self._transfer = False
+        self._requested = False
         self._wants_terminal = False
         self._process: SessionProcess | None = None
 
@@ -138,16 +139,20 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
         return True
 
     def shell_requested(self) -> bool:
-        return True
+        return self._is_first_request()
 
     def exec_requested(self, command: str) -> bool:
+        if not self._is_first_request():
+            return False
         self._command = command
         self._transfer = bool(_SCP_PROTOCOL.match(command))
         return True
 
     def subsystem_requested(self, subsystem: str) -> bool:
-        self._transfer = subsystem == "sftp"
-        return self._transfer
+        if subsystem != "sftp" or not self._is_first_request():
+            return False
+        self._transfer = True
+        return True
 
     def session_started(self) -> None:
         if self._transfer:
@@ -227,6 +232,11 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
             channel.exit_with_signal(signal.Signals(-returncode).name.removeprefix("SIG"))
         except ValueError:  # a real-time signal has no name in SSH
             channel.exit(128 - returncode)
+
+    def _is_first_request(self) -> bool:
+        """A session runs one thing (RFC 4254, section 6.5); asyncssh sees to it since 2.24 only."""
+        first, self._requested = not self._requested, True
+        return first
 
     def _open_channel(self) -> asyncssh.SSHServerChannel[bytes]:
         assert self._channel is not None
