@@ -10,7 +10,7 @@ import socketserver
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ class SshNode:
     node_id: str = "tvm-1"
     environment: Callable[[], Mapping[str, str]] = lambda: ENVIRONMENT
     verify_password: Callable[[str], bool] | None = lambda password: password == PASSWORD
+    enter: Callable[[Sequence[str]], Sequence[str]] = tuple
     more_keys: list[str] = field(default_factory=list)
     port: int = 0
 
@@ -62,6 +63,7 @@ class SshNode:
             authorized_keys=keys + self.more_keys,
             verify_password=self.verify_password,
             environment=self.environment,
+            enter=self.enter,
             port=self.port,
         )
         if not self._thread.is_alive():
@@ -145,6 +147,21 @@ def node(**fields: Any) -> Iterator[SshNode]:
             made.destroy()
     finally:
         shutil.rmtree(folder)
+
+
+@contextlib.asynccontextmanager
+async def connected(node: SshNode, **options: Any) -> AsyncIterator[Any]:
+    """A connection of asyncssh's client, logged in with the node's key unless the options say otherwise."""
+    import asyncssh
+
+    settings = {"username": USER, "client_keys": [str(node.key())], "agent_path": None, **options}
+    async with asyncssh.connect("127.0.0.1", node.port, known_hosts=None, config=None, **settings) as connection:
+        yield connection
+
+
+def in_loop(work: Any) -> Any:
+    """What a client's coroutine returns, in an event loop of its own."""
+    return asyncio.run(asyncio.wait_for(work, 20))
 
 
 @contextlib.contextmanager

@@ -1,11 +1,11 @@
 """A node's SSH endpoint, driven by the stock OpenSSH client, by asyncssh and by paramiko."""
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from harness import processes, ssh_node
-from harness.ssh_node import PASSWORD, USER, SshNode
+from harness.ssh_node import PASSWORD, USER, SshNode, connected, in_loop
 
 TRICKY = (
     """printf '%s|' "$AZ_BATCHAI_NODE" '$HOME `id` "x"' "it's" "a\\\\b" """
@@ -37,19 +37,6 @@ def shared_node() -> Iterator[SshNode]:
 def node(shared_node: SshNode) -> SshNode:
     shared_node.clear_home()
     return shared_node
-
-
-@contextlib.asynccontextmanager
-async def connected(node: SshNode, **options: Any):
-    import asyncssh
-
-    settings = {"username": USER, "client_keys": [str(node.key())], "agent_path": None, **options}
-    async with asyncssh.connect("127.0.0.1", node.port, known_hosts=None, config=None, **settings) as connection:
-        yield connection
-
-
-def in_loop(work: Any) -> Any:
-    return asyncio.run(asyncio.wait_for(work, 20))
 
 
 def test_importing_the_module_is_free() -> None:
@@ -87,6 +74,10 @@ class TestCommands:
         send = "SendEnv=LC_TIME SECRET AZ_BATCHAI_NODE"
         done = node.ssh("-o", send, "echo $LC_TIME-$SECRET-$AZ_BATCHAI_NODE", env=env)
         assert done.stdout == b"C.UTF-8--n-1\n"
+
+    @pytest.mark.parametrize("status", [0, 1, 127, 128, 254, 255])
+    def test_exit_status(self, node: SshNode, status: int) -> None:
+        assert node.ssh(f"exit {status}").returncode == status
 
     def test_gets_a_process_group_and_session_of_its_own(self, node: SshNode) -> None:
         pid, group, session = node.ssh("ps -o pid=,pgid=,sid= -p $$").stdout.split()
@@ -276,6 +267,33 @@ class TestSessions:
         processes.wait_until(lambda: "sleep 102" not in running(), "sleep 102 has ended")
         os.kill(running()["sleep 101"], signal.SIGKILL)
 
+    def test_what_the_system_does_not_take_is_said_or_left_out(self, node: SshNode) -> None:
+        async def work() -> list[Any]:
+            async with connected(node) as connection:
+                long = await connection.run("true " + "a" * 200_000)
+                nul = await connection.run("true a\0b")
+                env = {"LC_TIME": b"\xff", "LC_NAME": b"a\0b"}
+                odd = await connection.run('printf %s "$LC_TIME-$LC_NAME"', env=env, encoding=None)
+                return [(done.exit_status, done.stderr or done.stdout) for done in (long, nul, odd)]
+
+        said = "This node cannot start a process: "
+        assert in_loop(work()) == [
+            (255, f"{said}[Errno 7] Argument list too long: '{shutil.which('bash')}'\r\n"),
+            (255, f"{said}embedded null byte\r\n"),
+            (0, b"\xff-"),
+        ]
+
+    def test_a_stopped_command_ends_with_its_connection(self, node: SshNode) -> None:
+        async def work() -> None:
+            async with connected(node) as connection:
+                process = await connection.create_process("echo ready; exec sleep 103")
+                await process.stdout.readline()
+                process.send_signal("STOP")
+                connection.abort()
+
+        in_loop(work())
+        processes.wait_until(lambda: not processes.of_home(node.home), "sleep 103 has ended")
+
     def test_an_environment_that_cannot_be_had_is_an_error_for_the_client(self) -> None:
         def broken() -> dict[str, str]:
             raise RuntimeError("the node is being removed")
@@ -364,32 +382,3 @@ class TestLogin:
             with client.open_sftp() as sftp, sftp.open("made", "w") as remote:
                 remote.write("by paramiko")
         assert (node.home / "made").read_text() == "by paramiko"
-
-
-class TestEndpoint:
-    def test_host_key_is_private_and_stays(self) -> None:
-        with ssh_node.node() as node:
-            key = node.host_key.read_bytes()
-            assert node.host_key.stat().st_mode & 0o777 == 0o600
-            node.close()
-            node.start()
-            assert node.host_key.read_bytes() == key
-            assert sorted(path.name for path in node.folder.iterdir() if "host" in path.name) == ["host_key"]
-
-    def test_port_is_kept_and_a_taken_one_refused(self, node: SshNode) -> None:
-        with pytest.raises(OSError, match=r"in use"), ssh_node.node(port=node.port):
-            pass
-
-    def test_idle_shells_end_with_the_endpoint_at_once(self) -> None:
-        async def work(node: SshNode) -> float:
-            async with connected(node) as connection:
-                shell = await connection.create_process(term_type="xterm")
-                shell.stdin.write("echo re''ady; sleep 100\n")
-                while "ready" not in await shell.stdout.readline():
-                    pass
-                started = time.monotonic()
-                await asyncio.get_running_loop().run_in_executor(None, node.close)
-                return time.monotonic() - started
-
-        with ssh_node.node() as node:
-            assert in_loop(work(node)) < 0.9

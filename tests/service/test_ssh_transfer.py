@@ -8,10 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 
 from harness import processes, ssh_node
 from harness.ssh_node import USER, SshNode, shout, shouting
+
+ODD_NAMES = [
+    pytest.param("blü 日本 😀".encode(), id="unicode"),
+    pytest.param(b"latin-\xe9", id="not utf-8"),
+    pytest.param(b"a 'b' \"c\" $d `e` *?[x];&|", id="for a shell"),
+    pytest.param(b"-rf", id="an option"),
+    pytest.param(b"~", id="tilde"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +67,101 @@ class TestFiles:
         assert f"directory: {node.home}".encode() in done.stdout
         assert done.stdout.split()[-2:] == [b"link", b"other"]
         assert os.readlink(node.home / "d" / "link") == "other"
+
+    @pytest.mark.parametrize("protocol", [[], ["-O"]], ids=["sftp", "scp"])
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_scp_of_odd_names(self, node: SshNode, tmp_path: Path, protocol: list[str], name: bytes) -> None:
+        scp = ["scp", *protocol, *node.options(), "-q", "-P", str(node.port)]
+        host = f"{USER}@127.0.0.1"
+        source = os.fsencode(tmp_path / "tree")
+        os.mkdir(source)
+        with open(os.path.join(source, name), "wb") as file:
+            file.write(name)
+        subprocess.run([*scp, "-r", source, f"{host}:there"], check=True, timeout=30)
+        assert os.listdir(os.fsencode(node.home / "there")) == [name]
+        subprocess.run([*scp, "-r", f"{host}:there", tmp_path / "back"], check=True, timeout=30)
+        with open(os.path.join(os.fsencode(tmp_path / "back"), name), "rb") as file:
+            assert file.read() == name
+
+
+class TestSftp:
+    """The operations of the protocol, which clients use behind their commands."""
+
+    @pytest.fixture
+    def sftp(self, node: SshNode) -> Iterator[paramiko.SFTPClient]:
+        with paramiko.Transport(("127.0.0.1", node.port)) as transport:
+            transport.start_client()
+            transport.auth_publickey(USER, paramiko.Ed25519Key.from_private_key_file(str(node.key())))
+            sftp = paramiko.SFTPClient.from_transport(transport)
+            assert sftp
+            with sftp:
+                yield sftp
+
+    def test_realpath(self, node: SshNode, sftp: paramiko.SFTPClient) -> None:
+        (node.home / "d").mkdir()
+        (node.home / "link").symlink_to("d")
+        home = str(node.home)
+        for asked in (".", "", "d/.."):
+            assert sftp.normalize(asked) == home
+        for asked in ("d/../x", "absent", "~", "~/d"):  # a tilde is for a shell to know
+            assert sftp.normalize(asked) == f"{home}/{asked.rpartition('../')[2]}"
+        for asked in ("./d/./", "link", f"{home}/link/../d"):
+            assert sftp.normalize(asked) == f"{home}/d"
+        for asked in ("/", "/.."):
+            assert sftp.normalize(asked) == "/"
+
+    def test_rename_replaces_only_where_asked_to(self, node: SshNode, sftp: paramiko.SFTPClient) -> None:
+        for name in ("a", "b"):
+            (node.home / name).write_text(name)
+        with pytest.raises(OSError):
+            sftp.rename("a", "b")
+        assert (node.home / "b").read_text() == "b"
+        sftp.posix_rename("a", "b")
+        assert [path.name for path in node.home.iterdir()] == ["b"] and (node.home / "b").read_text() == "a"
+        sftp.rename("b", "c")
+        assert [path.name for path in node.home.iterdir()] == ["c"]
+        with pytest.raises(FileNotFoundError):
+            sftp.rename("absent", "d")
+
+    def test_links_keep_their_targets(self, node: SshNode, sftp: paramiko.SFTPClient) -> None:
+        (node.home / "file").write_text("x")
+        for name, target in {"l1": "file", "l2": "/etc/hostname", "l3": "../absent", "l4": "~/x"}.items():
+            (node.home / name).symlink_to(target)
+            assert sftp.readlink(name) == target
+        sftp.symlink("file", "made")
+        assert os.readlink(node.home / "made") == "file"
+        assert sftp.lstat("l3").st_mode and sftp.stat("made").st_size == 1
+        with pytest.raises(FileNotFoundError):
+            sftp.stat("l3")
+        with pytest.raises(OSError):
+            sftp.readlink("file")
+
+    @pytest.mark.parametrize("name", [*ODD_NAMES, pytest.param(b"a\\b", id="backslash")])
+    def test_odd_names(self, node: SshNode, sftp: paramiko.SFTPClient, name: bytes) -> None:
+        with sftp.open(name, "wb") as remote:  # type: ignore[arg-type]
+            remote.write(b"x" * 100_000)
+        assert os.listdir(os.fsencode(node.home)) == [name]
+        sftp.mkdir(b"d-" + name)  # type: ignore[arg-type]
+        sftp.rename(name, b"d-" + name + b"/" + name)  # type: ignore[arg-type]
+        sftp.remove(b"d-" + name + b"/" + name)  # type: ignore[arg-type]
+        sftp.rmdir(b"d-" + name)  # type: ignore[arg-type]
+        assert os.listdir(node.home) == []
+
+    def test_attributes_and_errors(self, node: SshNode, sftp: paramiko.SFTPClient) -> None:
+        sftp.open("file", "w").close()
+        sftp.chmod("file", 0o640)
+        sftp.truncate("file", 10)
+        sftp.utime("file", (1, 2))
+        found = (node.home / "file").stat()
+        assert (found.st_mode & 0o777, found.st_size, found.st_atime, found.st_mtime) == (0o640, 10, 1, 2)
+        with sftp.open("file", "ab") as remote:
+            remote.write(b"end")
+        assert (node.home / "file").read_bytes() == bytes(10) + b"end"
+        with pytest.raises(FileNotFoundError):
+            sftp.open("absent")
+        for wrong in (lambda: sftp.mkdir("file"), lambda: sftp.rmdir("file"), lambda: sftp.listdir("file")):
+            with pytest.raises(OSError):
+                wrong()
 
 
 @ssh_node.needs("ssh")

@@ -149,6 +149,7 @@ class SessionProcess:
         self._release()
         if self.returncode is None:
             _signal_group(self.pid, signal.SIGHUP)
+            _signal_group(self.pid, signal.SIGCONT)  # as the kernel does: who is stopped would not end
 
     def _watch_exit(self) -> None:
         try:

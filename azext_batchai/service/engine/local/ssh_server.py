@@ -6,10 +6,13 @@ Importing this module costs nothing; asyncssh is loaded when the first endpoint 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import errno
 import importlib
 import logging
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,10 +30,12 @@ ADDRESS = "127.0.0.1"
 LOGIN_SECONDS = 60
 KILL_GRACE_SECONDS = 0.5  # the service has to stop within a second
 DISCONNECT_SECONDS = 0.5
-# OpenSSH prefers chacha20-poly1305, which asyncssh runs at half the speed of AES-GCM.
-CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 
 logger = logging.getLogger(__name__)
+
+
+class HostKeyError(OSError):
+    """A host key is there and is none: it is never replaced, since clients take a new one for an attack."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +67,22 @@ class SshEndpointSpec:
 class SshEndpoint:
     """A listening endpoint; `port` is where."""
 
-    def __init__(self, acceptor: asyncssh.SSHAcceptor, access: Access, processes: ProcessTable) -> None:
-        self.port: int = acceptor.get_port()
-        self._acceptor = acceptor
+    def __init__(self, server: asyncio.Server, access: Access, processes: ProcessTable) -> None:
+        self.port: int = server.sockets[0].getsockname()[1]
+        self._server = server
         self._access = access
         self._processes = processes
 
     @classmethod
     async def start(cls, spec: SshEndpointSpec) -> SshEndpoint:
-        """Listen as `spec` says. Raises OSError when the port is taken or the host key cannot be read or written."""
-        asyncssh, session = await _load()
+        """Listen as `spec` says.
+
+        Raises HostKeyError when the host key is damaged, OSError when the port is taken or the host key cannot be
+        read or written.
+        """
+        session = await _load()
+        from azext_batchai.service.engine.local.ssh_connection import listen
+
         processes = ProcessTable()
         access = session.Access(
             user_name=spec.user_name,
@@ -82,24 +93,21 @@ class SshEndpoint:
             enter=spec.enter,
             on_process=processes.add,
         )
-        acceptor = await asyncssh.listen(
+        server = await listen(
             ADDRESS,
             spec.port,
             server_factory=lambda: session.NodeServer(access),
             server_host_keys=[_host_key(spec.host_key_path)],
-            encryption_algs=CIPHERS,
             encoding=None,
             line_editor=False,
-            kbdint_auth=False,
-            gss_host=None,
             login_timeout=LOGIN_SECONDS,
         )
-        return cls(acceptor, access, processes)
+        return cls(server, access, processes)
 
     async def close(self) -> None:
         """Stop listening and end all sessions with everything that runs in them: TERM, then KILL."""
         self._access.closing = True
-        self._acceptor.close()
+        self._server.close()
         await self._processes.end(KILL_GRACE_SECONDS)
         connections = list(self._access.connections)
         for connection in connections:
@@ -112,20 +120,19 @@ class SshEndpoint:
                     connection.abort()
                 await asyncio.wait(closed, timeout=DISCONNECT_SECONDS)
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._acceptor.wait_closed(), DISCONNECT_SECONDS)
+            await asyncio.wait_for(self._server.wait_closed(), DISCONNECT_SECONDS)
 
 
-async def _load() -> tuple[Any, Any]:
+async def _load() -> Any:
     """Import asyncssh in a thread, so that the service answers others meanwhile."""
     loop = asyncio.get_running_loop()
     session = await loop.run_in_executor(
         None, importlib.import_module, "azext_batchai.service.engine.local.ssh_session"
     )
-    asyncssh = session.asyncssh
     # Below this level it logs each connection, command and variable that the client sent.
-    asyncssh.set_log_level(logging.WARNING)
-    asyncssh.set_sftp_log_level(logging.WARNING)
-    return asyncssh, session
+    session.asyncssh.set_log_level(logging.WARNING)
+    session.asyncssh.set_sftp_log_level(logging.WARNING)
+    return session
 
 
 def _public_keys(spec: SshEndpointSpec) -> list[bytes]:
@@ -150,5 +157,21 @@ def _host_key(path: Path) -> asyncssh.SSHKey:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(asyncssh.generate_private_key("ssh-ed25519").export_private_key())
+            stream.flush()
+            os.fsync(descriptor)
         part.replace(path)
-    return asyncssh.read_private_key(path)
+    data = path.read_bytes()
+    try:
+        key = asyncssh.import_private_key(data)
+        # asyncssh reads the private half alone: with a wrong bit in it the node would be another.
+        body = re.search(rb"BEGIN OPENSSH PRIVATE KEY-----(.*)-----END", data, re.DOTALL)
+        if body and key.public_data not in base64.b64decode(body[1]):
+            raise ValueError("its halves do not belong together")
+        return key
+    except Exception as exc:  # asyncssh promises KeyImportError; damage finds its way to others as well
+        raise HostKeyError(
+            errno.EINVAL,
+            f"The SSH host key is damaged ({exc}). Put the file back from a copy; "
+            "or delete it, and clients will see a new host key",
+            str(path),
+        ) from None

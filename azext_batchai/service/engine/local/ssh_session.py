@@ -1,6 +1,6 @@
 """What one SSH connection to a node may do: log in, run commands and shells, copy files, forward connections.
 
-The only module of the service that imports asyncssh (255 ms): import it when the first node starts.
+It imports asyncssh (255 ms): import it when the first node starts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +19,12 @@ from typing import Any
 
 import asyncssh
 
+from azext_batchai.service.engine.local.ssh_connection import WaitingRoom
 from azext_batchai.service.engine.local.ssh_process import SessionProcess
 from azext_batchai.service.engine.local.ssh_terminal import Terminal
 
 PASSWORD_ATTEMPTS = 6  # a connection, as sshd
-_CLIENT_VARIABLES = re.compile(r"LANG|LC_\w+")
+_CLIENT_VARIABLES = re.compile(rb"LANG|LC_\w+")
 _SCP_PROTOCOL = re.compile(r"scp (-\w+ )*-\w*[tf]\w* ")  # how an scp client starts its other end
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _NOT_SHELLS = ("nologin", "false", "true", "sync")
@@ -42,6 +42,7 @@ class Access:
     enter: Callable[[Sequence[str]], Sequence[str]]
     on_process: Callable[[SessionProcess], None]
     connections: set[asyncssh.SSHServerConnection] = field(default_factory=set)
+    waiting: WaitingRoom = field(default_factory=WaitingRoom)
     closing: bool = False
 
 
@@ -51,21 +52,22 @@ class NodeServer(asyncssh.SSHServer):
     def __init__(self, access: Access) -> None:
         self._access = access
         self._connection: asyncssh.SSHServerConnection | None = None
-        self._failures = 0
+        self._attempts = 0
         self._listening_paths: list[str] = []
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
         self._access.connections.add(conn)
-        _acknowledge_at_once(conn)
+        self._access.waiting.enter(conn)
 
     def auth_completed(self) -> None:
         if self._connection is not None:
-            self._connection.__dict__.pop("data_received", None)  # see _acknowledge_at_once()
+            self._access.waiting.leave(self._connection)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._connection is not None:
             self._access.connections.discard(self._connection)
+            self._access.waiting.leave(self._connection)
         for path in self._listening_paths:  # asyncio leaves the files of sockets before Python 3.13
             with contextlib.suppress(OSError):
                 if stat.S_ISSOCK(os.lstat(path).st_mode):
@@ -86,14 +88,14 @@ class NodeServer(asyncssh.SSHServer):
     async def validate_password(self, username: str, password: str) -> bool:
         verify = self._access.verify_password
         assert verify is not None
-        # Verified for any user name, so that the answer takes as long for a wrong one.
-        good = await asyncio.to_thread(verify, password)
-        if good and username == self._access.user_name:
-            return True
-        self._failures += 1
-        if self._failures >= PASSWORD_ATTEMPTS:
+        self._attempts += 1  # before the answer: the client may not wait for it
+        good = False
+        if self._attempts <= PASSWORD_ATTEMPTS:
+            # Verified for any user name, so that the answer takes as long for a wrong one.
+            good = await asyncio.to_thread(verify, password) and username == self._access.user_name
+        if not good and self._attempts >= PASSWORD_ATTEMPTS:
             raise asyncssh.PermissionDenied("Too many authentication failures")
-        return False
+        return good
 
     def session_requested(self) -> NodeSession | bool:
         return False if self._access.closing else NodeSession(self._access)
@@ -109,7 +111,7 @@ class NodeServer(asyncssh.SSHServer):
         return listen_host in _LOOPBACK and not self._access.closing
 
     def unix_server_requested(self, listen_path: str) -> bool:
-        if self._access.closing or os.path.lexists(listen_path):  # asyncio would replace a socket in use
+        if self._access.closing or not _is_free(listen_path):
             return False
         self._listening_paths.append(listen_path)
         return True
@@ -124,6 +126,7 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
         self._channel: asyncssh.SSHServerChannel[bytes] | None = None
         self._command: str | None = None
         self._transfer = False
+        self._requested = False
         self._wants_terminal = False
         self._process: SessionProcess | None = None
 
@@ -136,16 +139,20 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
         return True
 
     def shell_requested(self) -> bool:
-        return True
+        return self._is_first_request()
 
     def exec_requested(self, command: str) -> bool:
+        if not self._is_first_request():
+            return False
         self._command = command
         self._transfer = bool(_SCP_PROTOCOL.match(command))
         return True
 
     def subsystem_requested(self, subsystem: str) -> bool:
-        self._transfer = subsystem == "sftp"
-        return self._transfer
+        if subsystem != "sftp" or not self._is_first_request():
+            return False
+        self._transfer = True
+        return True
 
     def session_started(self) -> None:
         if self._transfer:
@@ -158,7 +165,7 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
             argv = list(self._access.enter(argv))
             self._process = SessionProcess.start(self, argv, env, self._access.home, self._terminal(channel))
         except Exception as exc:  # whatever environment() may raise: the client must not wait for ever
-            channel.write_stderr(f"This node cannot start a process: {exc}\r\n".encode())
+            channel.write_stderr(f"This node cannot start a process: {exc}\r\n".encode(errors="replace"))
             channel.exit(255)
             return
         self._access.on_process(self._process)
@@ -226,12 +233,17 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
         except ValueError:  # a real-time signal has no name in SSH
             channel.exit(128 - returncode)
 
+    def _is_first_request(self) -> bool:
+        """A session runs one thing (RFC 4254, section 6.5); asyncssh sees to it since 2.24 only."""
+        first, self._requested = not self._requested, True
+        return first
+
     def _open_channel(self) -> asyncssh.SSHServerChannel[bytes]:
         assert self._channel is not None
         return self._channel
 
     def _file_server(self, channel: Any) -> asyncssh.SFTPServer:
-        return _FileServer(channel, self._access.home)
+        return _FileServer(channel, self._access.home, is_scp=self._command is not None)
 
     def _terminal(self, channel: asyncssh.SSHServerChannel[bytes]) -> Terminal | None:
         if not self._wants_terminal:
@@ -256,9 +268,9 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
             "LOGNAME": self._access.user_name,
             "SSH_CONNECTION": f"{client[0]} {client[1]} {server[0]} {server[1]}",
         }
-        for name, value in channel.get_environment().items():
-            if _CLIENT_VARIABLES.fullmatch(name):
-                env[name] = value
+        for name, value in channel.get_environment_bytes().items():
+            if _CLIENT_VARIABLES.fullmatch(name) and b"\0" not in value:
+                env[os.fsdecode(name)] = os.fsdecode(value)
         if self._wants_terminal:
             env["TERM"] = channel.get_terminal_type() or "dumb"
         agent = channel.get_agent_path()
@@ -270,12 +282,13 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
 class _FileServer(asyncssh.SFTPServer):
     """SFTP and scp, with the node's home as the place where relative names start."""
 
-    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], home: Path) -> None:
+    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], home: Path, is_scp: bool) -> None:
         super().__init__(channel)
         self._home = os.fsencode(home)
+        self._is_scp = is_scp
 
     def map_path(self, path: bytes) -> bytes:
-        if path == b"~" or path.startswith(b"~/"):  # scp -O leaves this to a shell
+        if self._is_scp and (path == b"~" or path.startswith(b"~/")):  # scp -O leaves this to a shell
             path = path[2:]
         return os.path.join(self._home, path)
 
@@ -284,23 +297,15 @@ class _FileServer(asyncssh.SFTPServer):
         self.channel.exit(0)
 
 
-def _acknowledge_at_once(connection: asyncssh.SSHServerConnection) -> None:
-    """Make `ssh host true` take 11 ms instead of 60 to 100.
-
-    Until it has logged in, OpenSSH's client sends its small packets with Nagle's algorithm: each waits until the one
-    before is acknowledged, which Linux delays by 40 ms unless it is told otherwise after every packet.
-    """
-    if not hasattr(socket, "TCP_QUICKACK"):
-        return
-    sock = connection.get_extra_info("socket")
-    receive = connection.data_received
-
-    def data_received(data: bytes, datatype: int | None = None) -> None:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        receive(data, datatype)
-
-    connection.data_received = data_received  # type: ignore[method-assign]
+def _is_free(path: str) -> bool:
+    """Tell whether a socket can be made: asyncio would replace one in use, and log a path that makes no sense."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return os.path.isabs(path)
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _command_shell(env: Mapping[str, str]) -> str:
