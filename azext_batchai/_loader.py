@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from azure.cli.core import AzCommandsLoader
@@ -26,6 +27,10 @@ class BatchAICommandsLoader(AzCommandsLoader):
         from azext_batchai.command_line.spellings import modernize
         from azext_batchai.commands import load_command_table
 
+        if logging.getLogger("cli").isEnabledFor(logging.DEBUG):
+            from azext_batchai.transport import redaction
+
+            redaction.install()
         # The list is the one that is parsed later. A command that is in no table would cost a search of seconds.
         modernize(args or [])
         load_command_table(self, args)

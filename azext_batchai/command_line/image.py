@@ -37,6 +37,19 @@ def _specification(image: str) -> tuple[str, str, str, str]:
     if len(parts) == 4 and all(parts[:3]):
         return parts[0], parts[1], parts[2], parts[3]
     raise InvalidArgumentValueError(
-        f"--image '{image}' is neither an alias nor publisher:offer:sku:version.",
+        f"--image '{image}' is neither an alias nor publisher:offer:sku:version: {_fault(image, parts)}.",
         recommendation=f"The aliases are {' and '.join(ALIASES)}; the version may be empty (a:b:c:).",
     )
+
+
+def _fault(image: str, parts: list[str]) -> str:
+    import difflib
+
+    if len(parts) == 1:
+        likely = difflib.get_close_matches(image.lower(), {alias.lower(): alias for alias in ALIASES}, 1, 0.5)
+        alias = next((alias for alias in ALIASES if alias.lower() in likely), "")
+        return f"did you mean {alias}" if alias else "there is no such alias"
+    if len(parts) != 4:
+        return f"it has {len(parts)} parts, not 4"
+    empty = next(name for name, part in zip(("publisher", "offer", "sku"), parts) if not part)
+    return f"its {empty} is empty"
