@@ -47,6 +47,7 @@ bench: $(DEMO)/.installed
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit -q -ll -c pyproject.toml -r azext_batchai
 
 azdev: $(AZDEV)/.installed
 	$(AZDEV)/bin/python .ci/run_azdev.py
