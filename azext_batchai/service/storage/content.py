@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
+import stat
 from collections.abc import AsyncIterator
 from email.utils import formatdate
+from pathlib import Path
 from typing import BinaryIO
 
 CHUNK = 1 << 20
@@ -38,6 +41,23 @@ def span(header: str | None, size: int) -> tuple[int, int, bool] | None:
     start = int(first)
     end = min(int(last) + 1, size) if last else size
     return (start, end, True) if start < end else None
+
+
+def open_file(path: Path, flags: int = os.O_RDONLY) -> BinaryIO | None:
+    """A file that exists, unbuffered; None where there is none, where it is no plain file, or where it is a link.
+
+    What was looked up as a file may be something else by now: a pipe would hold the service until someone writes.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as exc:
+        if exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            return None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return open(descriptor, "rb" if flags == os.O_RDONLY else "r+b", buffering=0)
 
 
 async def read(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:

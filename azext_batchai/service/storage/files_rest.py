@@ -6,9 +6,11 @@ https://learn.microsoft.com/rest/api/storageservices/file-service-rest-api
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 from pathlib import Path
+from typing import BinaryIO
 from xml.etree import ElementTree
 
 from starlette.responses import Response
@@ -155,9 +157,9 @@ async def put_range(call: StorageCall) -> Response:
         data = await uploads.whole(call.request, uploads.MAX_RANGE)
         if len(data) != last + 1 - first:
             raise bad_input("The body has not the length of the range.", "InvalidHeaderValue")
-        await asyncio.to_thread(_write, path, first, data)
+        await asyncio.to_thread(_write, _open(call, path), first, data)
     elif action == "clear":
-        await asyncio.to_thread(_clear, path, first, last + 1)
+        await asyncio.to_thread(_clear, _open(call, path), first, last + 1)
     else:
         raise bad_input("The header x-ms-write must be 'update' or 'clear'.", "InvalidHeaderValue")
     return changed(201, path, {key: call.headers[key] for key in ("content-md5",) if key in call.headers})
@@ -205,6 +207,13 @@ def _file(call: StorageCall) -> Path:
     return path
 
 
+def _open(call: StorageCall, path: Path) -> BinaryIO:
+    file = content.open_file(path, os.O_RDWR)
+    if not file:
+        raise missing(call)
+    return file
+
+
 def _directory(call: StorageCall) -> Path:
     path = call.tree.folder(call.path)
     if not path:
@@ -233,14 +242,23 @@ def _range_to_write(call: StorageCall, size: int) -> tuple[int, int]:
     return first, last
 
 
-def _write(path: Path, start: int, data: bytes) -> None:
-    with path.open("r+b") as file:
-        file.seek(start)
-        file.write(data)
+def _write(file: BinaryIO, start: int, data: bytes) -> None:
+    with file:
+        while data:
+            written = os.pwrite(file.fileno(), data, start)
+            data, start = data[written:], start + written
 
 
-def _clear(path: Path, start: int, end: int) -> None:
-    with path.open("r+b") as file:
-        file.seek(start)
+def _clear(file: BinaryIO, start: int, end: int) -> None:
+    """Write zeros where there is data: what was never written is none, however large."""
+    with file:
         while start < end:
-            start += file.write(bytes(min(content.CHUNK, end - start)))
+            try:
+                start = os.lseek(file.fileno(), start, os.SEEK_DATA)
+                stop = min(end, os.lseek(file.fileno(), start, os.SEEK_HOLE))
+            except OSError as exc:
+                if exc.errno == errno.ENXIO:  # no data any more, or no such file any more
+                    return
+                raise
+            while start < stop:
+                start += os.pwrite(file.fileno(), bytes(min(content.CHUNK, stop - start)), start)

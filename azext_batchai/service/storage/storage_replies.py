@@ -33,7 +33,8 @@ def wire_moment(seconds: float) -> str:
 
 def content_type(name: str) -> str:
     """By the name alone: this service keeps no properties beside the files."""
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+    # With a slash before it: a name like `data:text/html,` is no URL that says its own type.
+    return mimetypes.guess_type(f"/{name.rpartition('/')[2]}")[0] or "application/octet-stream"
 
 
 def changed(status: int, path: Path, headers: dict[str, str] | None = None) -> Response:
@@ -49,7 +50,9 @@ async def download(
     if not path:
         conditions.check(call.headers, None, reading=True)
         raise missing(call)
-    file = path.open("rb")
+    file = content.open_file(path)
+    if not file:
+        raise missing(call)
     try:
         status = os.fstat(file.fileno())
         conditions.check(call.headers, status, reading=True)
@@ -109,7 +112,8 @@ def page(call: StorageCall, items: Iterable[T], name: Callable[[T], str]) -> tup
 
 def enumeration(call: StorageCall, **attributes: str) -> ElementTree.Element:
     """The root of a list, with what was asked for."""
-    endpoint = f"{call.request.url.scheme}://{call.request.url.netloc}/{call.endpoint}/"
+    host = legible(call.headers.get("host", ""))  # not `request.url`, which takes not every host that a client may send
+    endpoint = f"{call.request.scope['scheme']}://{host}/{call.endpoint}/"
     root = ElementTree.Element("EnumerationResults", {"ServiceEndpoint": endpoint, **attributes})
     for key, tag in (
         ("prefix", "Prefix"),
