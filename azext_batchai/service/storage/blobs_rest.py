@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from starlette.responses import Response
 
 from azext_batchai.service.storage import conditions, content, uploads
-from azext_batchai.service.storage.blocks import StagedBlocks
+from azext_batchai.service.storage.blocks import StagedBlocks, block_list, block_name
 from azext_batchai.service.storage.faults import StorageFault, bad_input, not_implemented
 from azext_batchai.service.storage.storage_call import StorageCall
 from azext_batchai.service.storage.storage_replies import (
@@ -105,32 +105,44 @@ async def put_blob(call: StorageCall) -> Response:
             raise not_implemented(f"Blobs of type {kind} are not supported, only BlockBlob.")
         raise bad_input("The header x-ms-blob-type must be BlockBlob.", "InvalidHeaderValue")
     place = _place_to_write(call)
-    async with uploads.partial(place) as path:
-        md5 = await uploads.receive(call.request, path, uploads.MAX_BLOB, "x-ms-blob-content-md5")
+    with uploads.partial(place) as (path, descriptor):
+        md5 = await uploads.receive(call.request, descriptor, uploads.MAX_BLOB, "x-ms-blob-content-md5")
         return _commit(call, path, place, {"content-md5": base64.b64encode(md5).decode()})
 
 
 async def put_block(call: StorageCall) -> Response:
+    """The answer has an MD5 only where the request has one, as since version 2019-02-02 of the real service."""
     call.tree.place(call.path)
     staged = StagedBlocks(call.layout, call.account, call.name, call.path)
-    block = staged.block(call.query.get("blockid", ""))
-    staged.make()
-    async with uploads.partial(block) as path:
-        md5 = await uploads.receive(call.request, path, uploads.MAX_BLOCK)
-        os.replace(path, block)
-    headers = {"content-md5": base64.b64encode(md5).decode(), "x-ms-request-server-encrypted": "false"}
-    return Response(status_code=201, headers=headers)
+    name = block_name(call.query.get("blockid", ""))
+    with staged.slot(uploads.content_length(call.request, uploads.MAX_BLOCK)) as slot:
+        md5 = await uploads.receive(
+            call.request, slot.descriptor, uploads.MAX_BLOCK, offset=slot.span.offset, md5=False
+        )
+        staged.keep(name, slot)
+    headers = {"content-md5": base64.b64encode(md5).decode()} if md5 else {}
+    return Response(status_code=201, headers={**headers, "x-ms-request-server-encrypted": "false"})
 
 
 async def put_block_list(call: StorageCall) -> Response:
     call.tree.place(call.path)
     staged = StagedBlocks(call.layout, call.account, call.name, call.path)
-    blocks = staged.listed(await uploads.whole(call.request, uploads.MAX_BLOCK_LIST))
-    place = _place_to_write(call)
-    async with uploads.partial(place) as path:
-        await asyncio.to_thread(uploads.join, path, blocks)
-        response = _commit(call, path, place, {})
-    await asyncio.to_thread(staged.forget)
+    body = await uploads.whole(call.request, uploads.MAX_BLOCK_LIST)
+    names = await asyncio.to_thread(block_list, body)
+    async with staged.committing:
+        staged.find(names)
+        _check_conditions(call, call.tree.place(call.path))
+        await staged.arrange(names)
+        spans, place = staged.find(names), _place_to_write(call)
+        if staged.are_all(spans, place.parent):
+            os.utime(staged.data)  # the blob is as old as its commit
+            response = _commit(call, staged.data, place, {})
+        else:
+            with uploads.partial(place) as (path, descriptor):
+                await uploads.finished(staged.copy, spans, descriptor)
+                response = _commit(call, path, place, {})
+        gone = staged.set_aside()
+    await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
     return response
 
 

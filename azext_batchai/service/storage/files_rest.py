@@ -140,10 +140,9 @@ async def create_file(call: StorageCall) -> Response:
     data = await uploads.whole(call.request, uploads.MAX_RANGE)
     if len(data) > size:
         raise bad_input("The body is larger than x-ms-content-length.", "InvalidHeaderValue")
-    async with uploads.partial(place) as path:
-        with path.open("wb") as file:
-            file.write(data)
-            file.truncate(size)
+    with uploads.partial(place) as (path, descriptor):
+        await uploads.finished(uploads.write_at, descriptor, data, 0)
+        os.ftruncate(descriptor, size)
         os.replace(path, place)
     return changed(201, place, _system(place.stat(), "Archive"))
 
@@ -242,11 +241,9 @@ def _range_to_write(call: StorageCall, size: int) -> tuple[int, int]:
     return first, last
 
 
-def _write(file: BinaryIO, start: int, data: bytes) -> None:
+def _write(file: BinaryIO, start: int, data: bytearray) -> None:
     with file:
-        while data:
-            written = os.pwrite(file.fileno(), data, start)
-            data, start = data[written:], start + written
+        uploads.write_at(file.fileno(), data, start)
 
 
 def _clear(file: BinaryIO, start: int, end: int) -> None:
