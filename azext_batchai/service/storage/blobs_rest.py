@@ -9,7 +9,7 @@ import asyncio
 import base64
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -61,9 +61,12 @@ async def list_blobs(call: StorageCall) -> Response:
     delimiter = call.query.get("delimiter", "")
     if delimiter not in ("", "/"):
         raise not_implemented(f"The delimiter '{delimiter}' is not supported, only '/' is.")
-    prefix, start = call.query.get("prefix", ""), call.marker
-    entries = _level(call.tree, prefix, start) if delimiter else call.tree.walk(prefix, start)
-    found, marker = await asyncio.to_thread(page, call, entries, lambda entry: entry.name)
+    return await asyncio.to_thread(_blob_page, call, _level if delimiter else Tree.walk)
+
+
+def _blob_page(call: StorageCall, entries: Callable[[Tree, str, str, int], Iterator[Entry]]) -> Response:
+    most = call.page_size + 1
+    found, marker = page(call, entries(call.tree, call.query.get("prefix", ""), call.marker, most), _key)
     root = enumeration(call, ContainerName=call.name)
     blobs = ElementTree.SubElement(root, "Blobs")
     for entry in found:
@@ -74,14 +77,22 @@ async def list_blobs(call: StorageCall) -> Response:
     return finished(root, marker)
 
 
-def _level(tree: Tree, prefix: str, start: str) -> Iterator[Entry]:
+def _key(entry: Entry) -> str:
+    return entry.key
+
+
+def _level(tree: Tree, prefix: str, start: str, most: int) -> Iterator[Entry]:
     """The blobs of one folder, and its folders as prefixes."""
     base, slash, _ = prefix.rpartition("/")
-    folder = tree.folder(base)
-    for entry in tree.entries(folder) if folder else ():
-        path = base + slash + entry.name
-        if path.startswith(prefix) and path >= start:
-            yield Entry(path, entry.status)
+    base += slash
+    folder = tree.folder(base[:-1])
+
+    def wanted(key: str) -> bool:
+        path = base + key
+        return path.startswith(prefix) and path >= start
+
+    for entry in tree.entries(folder, most, wanted) if folder else ():
+        yield Entry(base + entry.key, entry.status)
 
 
 def _properties(entry: Entry) -> dict[str, str]:

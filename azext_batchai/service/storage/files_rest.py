@@ -95,11 +95,14 @@ async def delete_directory(call: StorageCall) -> Response:
 
 
 async def list_directory(call: StorageCall) -> Response:
+    return await asyncio.to_thread(_file_page, call)
+
+
+def _file_page(call: StorageCall) -> Response:
     folder = _directory(call)
     prefix, start = call.query.get("prefix", ""), call.marker
-    entries = await asyncio.to_thread(call.tree.entries, folder)
-    wanted = (entry for entry in entries if entry.name.startswith(prefix) and entry.name >= start)
-    found, marker = page(call, wanted, lambda entry: entry.name)
+    entries = call.tree.entries(folder, call.page_size + 1, lambda key: key.startswith(prefix) and key >= start)
+    found, marker = page(call, entries, lambda entry: entry.key)
     root = enumeration(call, ShareName=call.name)
     add_name(root, call.path, "DirectoryPath")
     items = ElementTree.SubElement(root, "Entries")

@@ -139,15 +139,22 @@ def add_properties(parent: ElementTree.Element, properties: dict[str, str]) -> N
 
 async def list_roots(call: StorageCall, tags: tuple[str, str], properties: dict[str, str]) -> Response:
     """The shares or the containers of an account."""
+    return await asyncio.to_thread(_root_page, call, tags, properties)
+
+
+def _root_page(call: StorageCall, tags: tuple[str, str], properties: dict[str, str]) -> Response:
     root = enumeration(call)
     entries = ElementTree.SubElement(root, tags[0])
     prefix, start = call.query.get("prefix", ""), call.marker
     names = filter(SHARE_PATTERN.fullmatch, call.layout.names(call.account, call.service))
     found, marker = page(call, (name for name in names if name.startswith(prefix) and name >= start), str)
     for name in found:
+        try:
+            state = content.identity(call.layout.folder(call.account, call.service, name).stat())
+        except FileNotFoundError:  # it was deleted meanwhile
+            continue
         entry = ElementTree.SubElement(entries, tags[1])
         ElementTree.SubElement(entry, "Name").text = legible(name)
-        state = content.identity(call.layout.folder(call.account, call.service, name).stat())
         add_properties(entry, {"Last-Modified": state["last-modified"], "Etag": state["etag"], **properties})
     return finished(root, marker)
 
