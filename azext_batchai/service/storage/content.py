@@ -12,7 +12,10 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import BinaryIO
 
+from starlette.responses import Response, StreamingResponse
+
 CHUNK = 1 << 20
+AT_ONCE = 64 << 10  # read or written without a thread: handing it over would take longer
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
@@ -60,8 +63,17 @@ def open_file(path: Path, flags: int = os.O_RDONLY) -> BinaryIO | None:
     return open(descriptor, "rb" if flags == os.O_RDONLY else "r+b", buffering=0)
 
 
-async def read(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
-    """The bytes from `start` to `end`, fewer where the file became shorter; closes the file."""
+def answer(file: BinaryIO, start: int, end: int, status: int, headers: dict[str, str]) -> Response:
+    """The bytes from `start` to `end` as an answer with a Content-Length; the file is closed when it is sent."""
+    if end - start > AT_ONCE:
+        return StreamingResponse(_read(file, start, end), status, headers)
+    with file:
+        data = os.pread(file.fileno(), end - start, start)
+    return Response(data, status, {**headers, "content-length": str(len(data))})
+
+
+async def _read(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
+    """Fewer bytes where the file became shorter."""
     with file:
         file.seek(start)
         while start < end:

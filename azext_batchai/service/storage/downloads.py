@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.storage import content
@@ -43,7 +43,7 @@ def download(request: Request, layout: StorageLayout, signer: LinkSigner, path: 
     if request.method == "HEAD":
         file.close()
         return Response(status_code=200, headers=headers)
-    return StreamingResponse(content.read(file, start, end), 206 if partial else 200, headers)
+    return content.answer(file, start, end, 206 if partial else 200, headers)
 
 
 def _find(folder: Path, inside: str) -> BinaryIO | None:

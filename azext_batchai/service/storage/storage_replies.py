@@ -15,7 +15,7 @@ from typing import TypeVar
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from azext_batchai.service.storage import conditions, content
 from azext_batchai.service.storage.faults import StorageFault, bad_input
@@ -83,7 +83,7 @@ async def download(
     except BaseException:
         file.close()
         raise
-    return StreamingResponse(content.read(file, start, end), 206 if partly else 200, answer)
+    return content.answer(file, start, end, 206 if partly else 200, answer)
 
 
 async def _range_md5(descriptor: int, start: int, end: int, partly: bool) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from azext_batchai.service.storage.content import CHUNK, number
+from azext_batchai.service.storage.content import AT_ONCE, CHUNK, number
 from azext_batchai.service.storage.faults import StorageFault, bad_input
 from azext_batchai.service.storage.tree import PARTIAL_PREFIX
 
@@ -25,7 +25,6 @@ MAX_RANGE = 4 << 20
 MAX_BLOCK = 4000 << 20
 MAX_BLOB = 5000 << 20
 MAX_BLOCK_LIST = 8 << 20
-_AT_ONCE = 64 << 10  # written without a thread: handing it over would take longer
 _COPIED = 1 << 30
 
 
@@ -78,7 +77,7 @@ async def receive(
             if len(waiting) >= CHUNK:
                 await behind.do(waiting)
                 waiting = bytearray()
-        if received <= _AT_ONCE:
+        if received <= AT_ONCE:
             write(waiting)
         else:
             await behind.do(waiting)
