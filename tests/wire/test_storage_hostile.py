@@ -1,8 +1,10 @@
 """What no client sends by mistake: an answer for all of it, never a stumble, and nothing learnt by asking."""
 
 import base64
+import contextlib
 import json
 import os
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from email.utils import formatdate
@@ -273,3 +275,30 @@ class TestResourceManager:
             assert (status == 400 and body["error"]["code"]) or (status, body) == (200, {"value": []}), body
             if "%00" in directory or len(directory) >= 5000:
                 assert status == 400
+
+
+class TestDeletion:
+    @pytest.mark.parametrize(("kind", "root"), [("file", "data"), ("blob", "box")])
+    def test_of_what_others_write_to(self, account: Account, share: Path, box: Path, kind: str, root: str) -> None:
+        """A job writes files without asking; the answer is that all is gone, or that it is not."""
+        folder = share if kind == "file" else box
+        for number in range(300):
+            (folder / "d" / str(number)).mkdir(parents=True)
+        stop = threading.Event()
+
+        def write() -> None:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                with contextlib.suppress(OSError):
+                    (folder / "d" / str(number % 300) / f"{number}").touch()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            restype = "share" if kind == "file" else "container"
+            status, _ = signed(account, "DELETE", f"/{account.name}.{kind}/{root}?restype={restype}")
+            assert (status, folder.exists()) in ((202, False), (409, True))
+        finally:
+            stop.set()
+            writer.join()

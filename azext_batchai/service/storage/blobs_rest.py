@@ -24,6 +24,7 @@ from azext_batchai.service.storage.storage_replies import (
     changed,
     content_type,
     create_root,
+    delete_root,
     download,
     enumeration,
     finished,
@@ -52,7 +53,7 @@ async def container_properties(call: StorageCall) -> Response:
 
 async def delete_container(call: StorageCall) -> Response:
     conditions.check(call.headers, call.tree.root.stat(), reading=False)
-    await asyncio.to_thread(shutil.rmtree, call.tree.root)
+    await delete_root(call)
     await asyncio.to_thread(StagedBlocks.forget_container, call.layout, call.account, call.name)
     return Response(status_code=202)
 

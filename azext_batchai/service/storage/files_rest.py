@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import shutil
 from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree
@@ -22,6 +21,7 @@ from azext_batchai.service.storage.storage_replies import (
     add_properties,
     changed,
     create_root,
+    delete_root,
     download,
     enumeration,
     finished,
@@ -62,7 +62,7 @@ async def share_properties(call: StorageCall) -> Response:
 
 
 async def delete_share(call: StorageCall) -> Response:
-    await asyncio.to_thread(shutil.rmtree, call.tree.root)
+    await delete_root(call)
     return Response(status_code=202)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
 import mimetypes
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from itertools import islice
@@ -25,6 +27,7 @@ from azext_batchai.service.storage.uploads import MAX_RANGE
 from azext_batchai.service.storage.xml_text import legible
 
 T = TypeVar("T")
+_REMOVALS = 5
 
 
 def wire_moment(seconds: float) -> str:
@@ -157,6 +160,24 @@ def _root_page(call: StorageCall, tags: tuple[str, str], properties: dict[str, s
         ElementTree.SubElement(entry, "Name").text = legible(name)
         add_properties(entry, {"Last-Modified": state["last-modified"], "Etag": state["etag"], **properties})
     return finished(root, marker)
+
+
+async def delete_root(call: StorageCall) -> None:
+    """Remove the share or container. Raises StorageFault where others write to it faster than it can be emptied."""
+    await asyncio.to_thread(_remove, call.tree.root)
+    if call.folder.is_dir():
+        noun = "Share" if call.service == "files" else "Container"
+        raise StorageFault(409, f"{noun}BeingDeleted", f"The specified {noun.lower()} is written to; try again.")
+
+
+def _remove(folder: Path) -> None:
+    for _ in range(_REMOVALS):
+        try:
+            return shutil.rmtree(folder)
+        except OSError as exc:  # something came into a folder after it was emptied, or went by itself
+            if exc.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
+    return None
 
 
 def create_root(call: StorageCall) -> Response:
