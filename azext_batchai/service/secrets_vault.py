@@ -16,7 +16,10 @@ from azext_batchai.service.store import StateError, Store
 _KEY_BYTES = 32
 # Records that a key stands behind: accounts' keys are derived from it, others' secrets and requests sealed under it.
 _DEPENDENT = ("account", "cluster", "fileserver", "job")
-_REMEDY = "Nothing was changed. Restore it from a backup, or run 'az batchai local reset' to start with an empty state."
+_REMEDY = (
+    "Nothing was changed. Restore it from a backup, or start with an empty state: run 'az batchai local reset', "
+    "or move the folder away."
+)
 
 
 class Vault:
