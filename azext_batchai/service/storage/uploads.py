@@ -118,6 +118,7 @@ class _Behind:
             await self._finish()
         elif self._going:
             await asyncio.wait([self._going])
+            self._going.exception()  # what ended this first is told, not what this may have led to
 
     async def _finish(self) -> None:
         if self._going:
