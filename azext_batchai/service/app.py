@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
 import logging
@@ -157,6 +158,8 @@ class Application:
         except ArmError as exc:
             return _response(Reply(exc.status, exc.body()))
         except (sqlite3.Error, OSError) as exc:
+            if isinstance(exc, OSError) and exc.errno == errno.ENAMETOOLONG:
+                return _response(Reply(400, bad_request("A name or path in the request is too long.").body()))
             log.exception("%s %s", request.method, path)
             message = f"The service cannot write its state: {exc}. Nothing was changed."
             error = ArmError(503, "ServiceUnavailable", message)
@@ -227,9 +230,18 @@ async def _json(request: Request) -> Any:
     if not content.strip():
         return None
     try:
-        return json.loads(content)
-    except ValueError as exc:
+        document = json.loads(content)
+        _check(document)
+    except (ValueError, RecursionError) as exc:
         raise bad_request(f"The request content was invalid and could not be deserialized: {exc}.") from None
+    return document
+
+
+def _check(document: Any) -> None:
+    """Raises ValueError or RecursionError for what Python reads as JSON and cannot write as JSON in UTF-8."""
+    for _ in range(100):  # handlers write it from deeper in the stack
+        document = [document]
+    json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _response(reply: Reply) -> Response:

@@ -11,15 +11,24 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from azext_batchai.service.store import Store
+from azext_batchai.service.store import StateError, Store
+
+_KEY_BYTES = 32
+# Records that a key stands behind: accounts' keys are derived from it, others' secrets and requests sealed under it.
+_DEPENDENT = ("account", "cluster", "fileserver", "job")
+_REMEDY = (
+    "Nothing was changed. Restore it from a backup, or start with an empty state: run 'az batchai local reset', "
+    "or move the folder away."
+)
 
 
 class Vault:
     """Seals what must survive a restart (job secrets), derives what need not be stored (account keys, signatures)."""
 
     def __init__(self, store: Store, key_path: Path) -> None:
+        """Raises StateError where the key is damaged, or missing although there is something that needs it."""
         self._store = store
-        self._master = _load_or_create(key_path)
+        self._master = _load_or_create(key_path, store)
 
     def derive(self, purpose: str, size: int = 32) -> bytes:
         """Bytes that only this state folder can make, the same each time for the same purpose."""
@@ -60,14 +69,35 @@ def _scrypt(password: str, salt: bytes) -> bytes:
     return hashlib.scrypt(password.encode(), salt=salt, n=1 << 14, r=8, p=1, dklen=32)
 
 
-def _load_or_create(path: Path) -> bytes:
+def _load_or_create(path: Path, store: Store) -> bytes:
+    """The key of the state folder; a new one where nothing is sealed yet. Raises StateError."""
     try:
-        return path.read_bytes()
+        key = path.read_bytes()
     except FileNotFoundError:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        key = secrets.token_bytes(32)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
-        return key
+        if any(store.all_of(kind, limit=1) for kind in _DEPENDENT):
+            raise StateError(
+                f"The key file {path} is missing, and there is state that only it opens. {_REMEDY}"
+            ) from None
+        return _create(path)
+    if len(key) != _KEY_BYTES:
+        raise StateError(f"The key file {path} has {len(key)} bytes, not {_KEY_BYTES}: it is damaged. {_REMEDY}")
+    return key
+
+
+def _create(path: Path) -> bytes:
+    """Whole and on disk, or not there: what is sealed under a key must never outlive it."""
+    key = secrets.token_bytes(_KEY_BYTES)
+    temporary = path.with_name(f"{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, 0o600)
+        file.write(key)
+        file.flush()
+        os.fsync(descriptor)
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return key

@@ -1,13 +1,10 @@
 """Who may use the storage of the embedded service, and what is refused."""
 
 import base64
-import hashlib
-import hmac
 import http.client
 import os
 import re
 import socket
-from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +17,7 @@ from harness.processes import wait_until
 from harness.service import Service
 from wire.accounts import Account, create, fetch
 from wire.api import VERSION, Api
+from wire.storage_requests import signed
 
 pytestmark = pytest.mark.documented
 
@@ -45,34 +43,6 @@ def box(account: Account) -> Path:
 
 def file_url(account: Account, sas: str, path: str = "data/f%20%C3%BC.txt") -> str:
     return f"{account.endpoints['file']}{path}?{sas}"
-
-
-def signed(
-    account: Account,
-    method: str,
-    raw_path: str,
-    date: str | None = None,
-    order: Callable[[str], str] = str,
-    **headers: str,
-) -> tuple[int, bytes]:
-    """A request over http.client, which leaves the path as it is, signed with the account's key.
-
-    The headers are signed in the `order` of their names, the parameters as they stand.
-    """
-    own = {"x-ms-date": date or formatdate(usegmt=True), "x-ms-version": "2019-02-02", **headers}
-    lines = "".join(f"{name}:{value}\n" for name, value in sorted(own.items(), key=lambda item: order(item[0])))
-    path, _, query = raw_path.partition("?")
-    parameters = "".join("\n" + pair.replace("=", ":") for pair in sorted(query.split("&"))) if query else ""
-    text = f"{method}{chr(10) * 12}{lines}/{account.name}{path}{parameters}"
-    digest = hmac.new(base64.b64decode(account.keys[1]), text.encode(), hashlib.sha256).digest()
-    own["Authorization"] = f"SharedKey {account.name}:{base64.b64encode(digest).decode()}"
-    connection = http.client.HTTPConnection(urlsplit(account.endpoints["file"]).netloc, timeout=10)
-    try:
-        connection.request(method, raw_path, headers={**own, **({"Content-Length": "0"} if method == "PUT" else {})})
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
 
 
 def test_a_wrong_key_is_refused(account: Account, share: Path, monkeypatch: pytest.MonkeyPatch) -> None:

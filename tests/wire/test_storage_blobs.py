@@ -1,6 +1,11 @@
 """Azure Blobs of the embedded service, driven by the stock `az storage` with a connection string."""
 
+import base64
+import hashlib
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,7 @@ import pytest
 from harness import az
 from harness.cluster import ok
 from wire.accounts import Account
+from wire.storage_requests import account_sas, send
 
 pytestmark = pytest.mark.documented
 
@@ -86,6 +92,75 @@ def test_blocks(account: Account, box: Path, tmp_path: Path) -> None:
     assert (box / "a/big").read_bytes() == b"23"
     assert not list((box.parent.parent / "blocks").glob("*/*"))
     assert [path.name for path in box.rglob("*")] == ["a", "big"]
+
+
+def test_blocks_are_written_once(account: Account, box: Path, tmp_path: Path) -> None:
+    """Those that come in their order are where the blob will be; the last of them may overtake another."""
+    from azure.storage.blob import BlobBlock, BlobClient
+
+    client = BlobClient.from_connection_string(account.connection_string, "box", "big")
+    for order in (range(8), (0, 1, 3, 2, 4, 5, 7, 6)):
+        for number in order:
+            client.stage_block(f"{number:02}", bytes([number]) * (200_000 if number < 7 else 10))
+        [data] = (box.parent.parent / "blocks").glob("box/*/data")
+        inode = data.stat().st_ino
+        before = time.time()
+        client.commit_block_list([BlobBlock(f"{number:02}") for number in range(8)])
+        assert (box / "big").read_bytes() == b"".join(bytes([n]) * (200_000 if n < 7 else 10) for n in range(8))
+        assert (box / "big").stat().st_ino == inode
+        assert (box / "big").stat().st_mtime >= before - 0.1
+        assert not list((box.parent.parent / "blocks").glob("box/*"))
+
+
+def test_a_commit_that_is_refused_keeps_the_blocks(account: Account, box: Path) -> None:
+    from azure.core.exceptions import HttpResponseError
+    from azure.storage.blob import BlobBlock, BlobClient
+
+    client = BlobClient.from_connection_string(account.connection_string, "box", "b")
+    client.upload_blob(b"old")
+    client.stage_block("1", b"new")
+    with pytest.raises(HttpResponseError):
+        client.commit_block_list([BlobBlock("1")], if_unmodified_since=datetime(2001, 1, 1, tzinfo=timezone.utc))
+    assert (box / "b").read_bytes() == b"old"
+    client.commit_block_list([BlobBlock("1")])
+    assert (box / "b").read_bytes() == b"new"
+    client.commit_block_list([])
+    assert (box / "b").read_bytes() == b""
+
+
+def test_a_reader_sees_the_old_or_the_new_blob(account: Account, box: Path) -> None:
+    from azure.storage.blob import BlobBlock, BlobClient
+
+    def client() -> BlobClient:
+        return BlobClient.from_connection_string(account.connection_string, "box", "b")
+
+    def write(number: int) -> None:
+        blob, names = client(), ["1", "2", "3", "4"]
+        for name in names if number % 2 else ("1", "3", "2", "4"):
+            blob.stage_block(name, bytes([number]) * 300_000)
+        blob.commit_block_list([BlobBlock(name) for name in names])
+
+    write(0)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(lambda: [write(number) for number in range(1, 12)])
+        while not writing.done():
+            content = (box / "b").read_bytes()
+            assert content == content[:1] * 1_200_000
+            content = client().download_blob().readall()
+            assert content == content[:1] * 1_200_000
+        writing.result()
+
+
+def test_a_block_has_an_md5_where_it_is_asked_for(account: Account, box: Path) -> None:
+    content, target = b"block", f"/{account.name}.blob/box/b?comp=block&blockid=YQ==&{account_sas(account)}"
+    digest = base64.b64encode(hashlib.md5(content).digest()).decode()
+    status, headers, _ = send(account.service, "PUT", target, {"Content-MD5": digest}, content)
+    assert (status, headers["content-md5"]) == (201, digest)
+    status, headers, _ = send(account.service, "PUT", target, {}, content)
+    assert (status, headers["content-md5"]) == (201, None)
+    wrong = {"Content-MD5": base64.b64encode(bytes(16)).decode()}
+    status, headers, _ = send(account.service, "PUT", target, wrong, content)
+    assert (status, headers["x-ms-error-code"]) == (400, "Md5Mismatch")
 
 
 def test_lists(box: Path) -> None:

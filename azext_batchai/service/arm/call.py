@@ -25,6 +25,12 @@ class Call:
     base_url: str
     engine: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises ArmError 400 for a NUL in the query string: no name or path that it may hold can have one."""
+        for name, value in self.query.items():
+            if "\0" in value:
+                raise bad_request(f"'{name}' holds a NUL character.", name)
+
     @property
     def subscription(self) -> str:
         return self.path.subscription

@@ -9,14 +9,14 @@ import asyncio
 import base64
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 from starlette.responses import Response
 
 from azext_batchai.service.storage import conditions, content, uploads
-from azext_batchai.service.storage.blocks import StagedBlocks
+from azext_batchai.service.storage.blocks import StagedBlocks, block_list, block_name
 from azext_batchai.service.storage.faults import StorageFault, bad_input, not_implemented
 from azext_batchai.service.storage.storage_call import StorageCall
 from azext_batchai.service.storage.storage_replies import (
@@ -24,6 +24,7 @@ from azext_batchai.service.storage.storage_replies import (
     changed,
     content_type,
     create_root,
+    delete_root,
     download,
     enumeration,
     finished,
@@ -52,7 +53,7 @@ async def container_properties(call: StorageCall) -> Response:
 
 async def delete_container(call: StorageCall) -> Response:
     conditions.check(call.headers, call.tree.root.stat(), reading=False)
-    await asyncio.to_thread(shutil.rmtree, call.tree.root)
+    await delete_root(call)
     await asyncio.to_thread(StagedBlocks.forget_container, call.layout, call.account, call.name)
     return Response(status_code=202)
 
@@ -61,9 +62,12 @@ async def list_blobs(call: StorageCall) -> Response:
     delimiter = call.query.get("delimiter", "")
     if delimiter not in ("", "/"):
         raise not_implemented(f"The delimiter '{delimiter}' is not supported, only '/' is.")
-    prefix, start = call.query.get("prefix", ""), call.marker
-    entries = _level(call.tree, prefix, start) if delimiter else call.tree.walk(prefix, start)
-    found, marker = await asyncio.to_thread(page, call, entries, lambda entry: entry.name)
+    return await asyncio.to_thread(_blob_page, call, _level if delimiter else Tree.walk)
+
+
+def _blob_page(call: StorageCall, entries: Callable[[Tree, str, str, int], Iterator[Entry]]) -> Response:
+    most = call.page_size + 1
+    found, marker = page(call, entries(call.tree, call.query.get("prefix", ""), call.marker, most), _key)
     root = enumeration(call, ContainerName=call.name)
     blobs = ElementTree.SubElement(root, "Blobs")
     for entry in found:
@@ -74,14 +78,22 @@ async def list_blobs(call: StorageCall) -> Response:
     return finished(root, marker)
 
 
-def _level(tree: Tree, prefix: str, start: str) -> Iterator[Entry]:
+def _key(entry: Entry) -> str:
+    return entry.key
+
+
+def _level(tree: Tree, prefix: str, start: str, most: int) -> Iterator[Entry]:
     """The blobs of one folder, and its folders as prefixes."""
     base, slash, _ = prefix.rpartition("/")
-    folder = tree.folder(base)
-    for entry in tree.entries(folder) if folder else ():
-        path = base + slash + entry.name
-        if path.startswith(prefix) and path >= start:
-            yield Entry(path, entry.status)
+    base += slash
+    folder = tree.folder(base[:-1])
+
+    def wanted(key: str) -> bool:
+        path = base + key
+        return path.startswith(prefix) and path >= start
+
+    for entry in tree.entries(folder, most, wanted) if folder else ():
+        yield Entry(base + entry.key, entry.status)
 
 
 def _properties(entry: Entry) -> dict[str, str]:
@@ -105,32 +117,44 @@ async def put_blob(call: StorageCall) -> Response:
             raise not_implemented(f"Blobs of type {kind} are not supported, only BlockBlob.")
         raise bad_input("The header x-ms-blob-type must be BlockBlob.", "InvalidHeaderValue")
     place = _place_to_write(call)
-    async with uploads.partial(place) as path:
-        md5 = await uploads.receive(call.request, path, uploads.MAX_BLOB, "x-ms-blob-content-md5")
+    with uploads.partial(place) as (path, descriptor):
+        md5 = await uploads.receive(call.request, descriptor, uploads.MAX_BLOB, "x-ms-blob-content-md5")
         return _commit(call, path, place, {"content-md5": base64.b64encode(md5).decode()})
 
 
 async def put_block(call: StorageCall) -> Response:
+    """The answer has an MD5 only where the request has one, as since version 2019-02-02 of the real service."""
     call.tree.place(call.path)
     staged = StagedBlocks(call.layout, call.account, call.name, call.path)
-    block = staged.block(call.query.get("blockid", ""))
-    staged.make()
-    async with uploads.partial(block) as path:
-        md5 = await uploads.receive(call.request, path, uploads.MAX_BLOCK)
-        os.replace(path, block)
-    headers = {"content-md5": base64.b64encode(md5).decode(), "x-ms-request-server-encrypted": "false"}
-    return Response(status_code=201, headers=headers)
+    name = block_name(call.query.get("blockid", ""))
+    with staged.slot(uploads.content_length(call.request, uploads.MAX_BLOCK)) as slot:
+        md5 = await uploads.receive(
+            call.request, slot.descriptor, uploads.MAX_BLOCK, offset=slot.span.offset, md5=False
+        )
+        staged.keep(name, slot)
+    headers = {"content-md5": base64.b64encode(md5).decode()} if md5 else {}
+    return Response(status_code=201, headers={**headers, "x-ms-request-server-encrypted": "false"})
 
 
 async def put_block_list(call: StorageCall) -> Response:
     call.tree.place(call.path)
     staged = StagedBlocks(call.layout, call.account, call.name, call.path)
-    blocks = staged.listed(await uploads.whole(call.request, uploads.MAX_BLOCK_LIST))
-    place = _place_to_write(call)
-    async with uploads.partial(place) as path:
-        await asyncio.to_thread(uploads.join, path, blocks)
-        response = _commit(call, path, place, {})
-    await asyncio.to_thread(staged.forget)
+    body = await uploads.whole(call.request, uploads.MAX_BLOCK_LIST)
+    names = await asyncio.to_thread(block_list, body)
+    async with staged.committing:
+        staged.find(names)
+        _check_conditions(call, call.tree.place(call.path))
+        await staged.arrange(names)
+        spans, place = staged.find(names), _place_to_write(call)
+        if staged.are_all(spans, place.parent):
+            os.utime(staged.data)  # the blob is as old as its commit
+            response = _commit(call, staged.data, place, {})
+        else:
+            with uploads.partial(place) as (path, descriptor):
+                await uploads.finished(staged.copy, spans, descriptor)
+                response = _commit(call, path, place, {})
+        gone = staged.set_aside()
+    await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
     return response
 
 

@@ -1,22 +1,58 @@
-"""Blocks of a blob that are uploaded but not yet part of it: files beside the containers, forgotten after a week."""
+"""Blocks of a blob that are uploaded but not yet part of it, forgotten after a week.
+
+They lie one after the other in one file, as they came, beside which an index tells where each is. Most often they came
+in the order of the blob: then the file becomes the blob, and nothing is written twice.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import contextlib
 import hashlib
+import os
+import re
 import shutil
 import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 from xml.etree import ElementTree
 
-from azext_batchai.service.storage.faults import bad_input
+from azext_batchai.service.storage import uploads
+from azext_batchai.service.storage.faults import StorageFault, bad_input
 from azext_batchai.service.storage.layout import StorageLayout
 
 _FOLDER = "blocks"
 _KEPT_SECONDS = 7 * 24 * 3600
 _LISTS = {"Latest", "Uncommitted", "Committed"}
 _MOST = 50_000
+_LINE = re.compile(r"^([0-9a-f]+) ([0-9]+) ([0-9]+);$", re.MULTILINE)
+_commits: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where in the file a block is."""
+
+    offset: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+
+@dataclass
+class Slot:
+    """Room for a block at the end of the file, given back unless it is kept."""
+
+    descriptor: int
+    span: Span
+    kept: bool = False
 
 
 class StagedBlocks:
@@ -25,44 +61,148 @@ class StagedBlocks:
     def __init__(self, layout: StorageLayout, account: str, container: str, blob: str) -> None:
         self._parent = layout.account(account) / _FOLDER / container
         self._folder = self._parent / hashlib.sha256(blob.encode("utf-8", "surrogateescape")).hexdigest()
+        self._index = self._folder / "index"
+        self.data = self._folder / "data"
 
-    def make(self) -> None:
-        """Make room for a block; with the first one, drop what was never committed."""
+    @property
+    def committing(self) -> asyncio.Lock:
+        """To be held by who makes the blob: one at a time."""
+        lock = _commits.get(self._folder)
+        if not lock:
+            lock = _commits[self._folder] = asyncio.Lock()
+        return lock
+
+    @contextlib.contextmanager
+    def slot(self, length: int) -> Iterator[Slot]:
+        self._make()
+        descriptor = os.open(self.data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            slot = Slot(descriptor, Span(os.fstat(descriptor).st_size, length))
+            os.ftruncate(descriptor, slot.span.end)
+            try:
+                yield slot
+            finally:
+                if not slot.kept and os.fstat(descriptor).st_size == slot.span.end:
+                    os.ftruncate(descriptor, slot.span.offset)
+        finally:
+            os.close(descriptor)
+
+    def _make(self) -> None:
+        """Make room for blocks; with the first one, drop what was never committed."""
         if self._folder.is_dir():
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         oldest = time.time() - _KEPT_SECONDS
         for folder in self._parent.iterdir():
-            if folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # one that is being removed
+                if folder.stat().st_mtime < oldest:
+                    shutil.rmtree(folder, ignore_errors=True)
 
-    def block(self, identifier: str) -> Path:
-        """The file of a block. Raises StorageFault for an identifier that is none."""
+    def keep(self, name: str, slot: Slot) -> None:
+        """The block is whole and takes the place of an earlier one of its name. Raises StorageFault."""
         try:
-            name = base64.b64decode(identifier, validate=True)
-        except (binascii.Error, ValueError):
-            name = b""
-        if not 0 < len(name) <= 64:
-            raise bad_input("A block has a Base64 identifier of 1 to 64 bytes.", "InvalidQueryParameterValue")
-        return self._folder / name.hex()
+            ours = os.path.samestat(self.data.stat(), os.fstat(slot.descriptor))
+        except FileNotFoundError:
+            ours = False
+        if not ours:
+            raise StorageFault(409, "InvalidBlobOrBlock", "The blob was committed while this block was uploaded.")
+        self._note([(name, slot.span)])
+        slot.kept = True
 
-    def listed(self, body: bytes) -> list[Path]:
-        """The files of the blocks of a block list. Raises StorageFault where one is not there."""
-        files = [self.block(identifier) for identifier in _identifiers(body)]
-        for file in files:
-            if not file.is_file():
-                raise bad_input("The specified block list is invalid: a block was not uploaded.", "InvalidBlockList")
-        return files
+    def _note(self, spans: list[tuple[str, Span]]) -> None:
+        # A line that a kill cut off is none, and the next one begins on its own.
+        text = "".join(f"\n{name} {span.offset} {span.length};\n" for name, span in spans)
+        descriptor = os.open(self._index, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+        os.utime(self._folder)  # it is in use
 
-    def forget(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def find(self, names: list[str]) -> list[Span]:
+        """Where the blocks are. Raises StorageFault where one is not there."""
+        try:
+            index = self._index.read_text(encoding="ascii")
+        except FileNotFoundError:
+            index = ""
+        spans = {name: Span(int(offset), int(length)) for name, offset, length in _LINE.findall(index)}
+        try:
+            return [spans[name] for name in names]
+        except KeyError:
+            raise bad_input(
+                "The specified block list is invalid: a block was not uploaded.", "InvalidBlockList"
+            ) from None
+
+    def are_all(self, spans: list[Span], folder: Path) -> bool:
+        """Whether the file is just these, one after the other, and can be moved to the folder."""
+        if not spans:
+            return False
+        status = self.data.stat()
+        wanted = [*(span.offset for span in spans), status.st_size] == [0, *(span.end for span in spans)]
+        return wanted and status.st_dev == folder.stat().st_dev
+
+    async def arrange(self, names: list[str]) -> None:
+        """Put the few blocks that overtook others where they belong: cheaper than copying all.
+
+        At every moment the index tells of whole blocks, so that nothing is lost where this does not come to its end.
+        """
+        spans, displaced, offset = self.find(names), [], 0
+        for name, span in zip(names, spans):
+            if span.offset != offset:
+                displaced.append((name, span, Span(offset, span.length)))
+            offset += span.length
+        size = sum(span.length for _, span, _ in displaced)
+        if not 0 < size <= offset // 2 or self.data.stat().st_size != offset or len(set(names)) < len(names):
+            return
+        with self.slot(size) as slot:
+
+            def move() -> None:
+                aside, position = [], slot.span.offset
+                for name, span, _ in displaced:
+                    aside.append((name, Span(position, span.length)))
+                    position += span.length
+                for (_, span, _), (_, there) in zip(displaced, aside):
+                    uploads.copy(slot.descriptor, span.offset, slot.descriptor, there.offset, span.length)
+                self._note(aside)
+                for (_, there), (_, _, target) in zip(aside, displaced):
+                    uploads.copy(slot.descriptor, there.offset, slot.descriptor, target.offset, target.length)
+                self._note([(name, target) for name, _, target in displaced])
+
+            await uploads.finished(move)
+
+    def copy(self, spans: list[Span], target: int) -> None:
+        """The blocks one after the other into a new file."""
+        if not spans:
+            return
+        with self.data.open("rb") as file:
+            offset = 0
+            for span in spans:
+                uploads.copy(file.fileno(), span.offset, target, offset, span.length)
+                offset += span.length
+
+    def set_aside(self) -> Path:
+        """Forget the blocks; what is returned can be removed at leisure."""
+        gone = self._folder.with_name(f"{self._folder.name}.{uuid.uuid4().hex}")
+        with contextlib.suppress(FileNotFoundError):  # a blob of no blocks
+            self._folder.rename(gone)
+        return gone
 
     @staticmethod
     def forget_container(layout: StorageLayout, account: str, container: str) -> None:
         shutil.rmtree(layout.account(account) / _FOLDER / container, ignore_errors=True)
 
 
-def _identifiers(body: bytes) -> list[str]:
+def block_name(identifier: str) -> str:
+    """What a block is known by. Raises StorageFault for an identifier that is none."""
+    try:
+        name = base64.b64decode(identifier, validate=True)
+    except (binascii.Error, ValueError):
+        name = b""
+    if not 0 < len(name) <= 64:
+        raise bad_input("A block has a Base64 identifier of 1 to 64 bytes.", "InvalidQueryParameterValue")
+    return name.hex()
+
+
+def block_list(body: bytearray) -> list[str]:
+    """The names of the blocks of which a blob is to be made. Raises StorageFault."""
     try:
         text = body.decode("utf-8-sig")
         if "<!" in text:  # no document type: entities could be defined there and grow without bound
@@ -74,4 +214,4 @@ def _identifiers(body: bytes) -> list[str]:
         raise bad_input("The body must be a BlockList of Latest, Uncommitted and Committed.", "InvalidXmlDocument")
     if len(root) > _MOST:
         raise bad_input(f"A block list may have {_MOST} blocks at most.", "BlockListTooLong")
-    return [(child.text or "").strip() for child in root]
+    return [block_name((child.text or "").strip()) for child in root]

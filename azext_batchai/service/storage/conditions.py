@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from email.utils import parsedate_to_datetime
 
 from starlette.datastructures import Headers
 
 from azext_batchai.service.storage.content import identity
+from azext_batchai.service.storage.dates import header_date
 from azext_batchai.service.storage.faults import StorageFault, bad_input
 
 
@@ -38,10 +38,12 @@ def _names(header: str, etag: str | None) -> bool:
 
 
 def _seconds(header: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(header).timestamp() if header else None
-    except ValueError:
-        raise bad_input(f"'{header}' is not a date.", "InvalidHeaderValue") from None
+    if not header:
+        return None
+    moment = header_date(header)
+    if not moment:
+        raise bad_input(f"'{header}' is not a date.", "InvalidHeaderValue")
+    return moment.timestamp()
 
 
 def _failed() -> StorageFault:

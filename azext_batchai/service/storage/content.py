@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
+import stat
 from collections.abc import AsyncIterator
 from email.utils import formatdate
+from pathlib import Path
 from typing import BinaryIO
 
+from starlette.responses import Response, StreamingResponse
+
 CHUNK = 1 << 20
+AT_ONCE = 64 << 10  # read or written without a thread: handing it over would take longer
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
@@ -40,8 +46,34 @@ def span(header: str | None, size: int) -> tuple[int, int, bool] | None:
     return (start, end, True) if start < end else None
 
 
-async def read(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
-    """The bytes from `start` to `end`, fewer where the file became shorter; closes the file."""
+def open_file(path: Path, flags: int = os.O_RDONLY) -> BinaryIO | None:
+    """A file that exists, unbuffered; None where there is none, where it is no plain file, or where it is a link.
+
+    What was looked up as a file may be something else by now: a pipe would hold the service until someone writes.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as exc:
+        if exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            return None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return open(descriptor, "rb" if flags == os.O_RDONLY else "r+b", buffering=0)
+
+
+def answer(file: BinaryIO, start: int, end: int, status: int, headers: dict[str, str]) -> Response:
+    """The bytes from `start` to `end` as an answer with a Content-Length; the file is closed when it is sent."""
+    if end - start > AT_ONCE:
+        return StreamingResponse(_read(file, start, end), status, headers)
+    with file:
+        data = os.pread(file.fileno(), end - start, start)
+    return Response(data, status, {**headers, "content-length": str(len(data))})
+
+
+async def _read(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
+    """Fewer bytes where the file became shorter."""
     with file:
         file.seek(start)
         while start < end:

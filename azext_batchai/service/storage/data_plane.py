@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import secrets
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.secrets_vault import Vault
 from azext_batchai.service.storage import blobs_rest, files_rest, shared_access, shared_key
-from azext_batchai.service.storage.account_keys import account_keys
+from azext_batchai.service.storage.account_keys import KEY_NAMES, account_keys
 from azext_batchai.service.storage.content import number
 from azext_batchai.service.storage.faults import StorageFault, bad_input, forbidden, not_implemented
 from azext_batchai.service.storage.grants import CONTAINER, EVERYTHING, OBJECT, SERVICE, Grant
@@ -107,7 +108,7 @@ class DataPlane:
         self._vault = vault
 
     async def answer(self, request: Request, raw_path: str) -> Response | None:
-        """The answer to a request to an existing storage account; None for any other request."""
+        """The answer to a request to a storage account; None for any other request."""
         call = take(request, self._layout, raw_path)
         if not call:
             return None
@@ -118,8 +119,10 @@ class DataPlane:
         except ArmError as exc:
             response = await _refuse(request, StorageFault(exc.status, exc.code, exc.message))
         except OSError as exc:
-            log.exception("%s %s", request.method, raw_path)
-            response = await _refuse(request, _of_disk(exc))
+            fault = _of_disk(exc)
+            if fault.status >= 500:
+                log.exception("%s %s", request.method, raw_path)
+            response = await _refuse(request, fault)
         response.headers["x-ms-request-id"] = str(uuid.uuid4())
         response.headers["x-ms-version"] = request.headers.get("x-ms-version") or SERVICE_VERSION
         client_id = request.headers.get("x-ms-client-request-id")
@@ -140,16 +143,21 @@ class DataPlane:
         return await operation.handler(call)
 
     def _authorize(self, call: StorageCall) -> Grant:
-        keys = account_keys(self._vault, call.account).values()
+        keys = self._keys(call.account)
         names = (call.account, call.endpoint)  # some clients take the first segment of the path for the account
         if "authorization" in call.headers:
             query = call.request.scope["query_string"].decode("latin-1")
             shared_key.check(call.method, call.headers, call.raw_path, query, names, keys)
             return EVERYTHING
         if "sig" in call.query:
-            settle_service(call)
             return shared_access.check(call, names, keys)
         raise forbidden("Server failed to authenticate the request: it has neither an Authorization header nor a SAS.")
+
+    def _keys(self, account: str) -> list[bytes]:
+        """Those of an account that is not there are nobody's: asking for it is like using a wrong key."""
+        if self._layout.account(account).is_dir():
+            return list(account_keys(self._vault, account).values())
+        return [secrets.token_bytes(64) for _ in KEY_NAMES]
 
 
 def _find(call: StorageCall) -> Operation:
@@ -181,6 +189,8 @@ def _of_disk(exc: OSError) -> StorageFault:
         return StorageFault(409, "InsufficientDiskSpace", "There is no room left on the disk of the embedded service.")
     if exc.errno in (errno.EACCES, errno.EPERM):
         return forbidden(f"The file system does not permit it: {exc.strerror}.", "InsufficientAccountPermissions")
+    if exc.errno == errno.EFBIG:
+        return bad_input("The file system of the embedded service keeps no file of this size.", "InvalidHeaderValue")
     if exc.errno == errno.ENAMETOOLONG:
         return bad_input("The path is too long.", "InvalidResourceName")
     if exc.errno == errno.ENOENT:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import BinaryIO
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.storage import content
@@ -19,11 +21,9 @@ def download(request: Request, layout: StorageLayout, signer: LinkSigner, path: 
     if refusal:
         return _error(403, "AuthenticationFailed", refusal)
     account, service, name, inside = path.split("/", 3)
-    root = layout.folder(account, service, name).resolve()
-    target = (root / inside).resolve()
-    if not target.is_relative_to(root) or not target.is_file():
+    file = _find(layout.folder(account, service, name), inside)
+    if not file:
         return _error(404, "ResourceNotFound", "The specified file does not exist.")
-    file = target.open("rb")
     status = os.fstat(file.fileno())
     headers = {
         "accept-ranges": "bytes",
@@ -43,7 +43,16 @@ def download(request: Request, layout: StorageLayout, signer: LinkSigner, path: 
     if request.method == "HEAD":
         file.close()
         return Response(status_code=200, headers=headers)
-    return StreamingResponse(content.read(file, start, end), 206 if partial else 200, headers)
+    return content.answer(file, start, end, 206 if partial else 200, headers)
+
+
+def _find(folder: Path, inside: str) -> BinaryIO | None:
+    try:
+        root = folder.resolve()
+        target = (root / inside).resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        return None
+    return content.open_file(target) if target.is_relative_to(root) else None
 
 
 def _error(status: int, code: str, message: str) -> JSONResponse:

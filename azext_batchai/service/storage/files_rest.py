@@ -6,9 +6,10 @@ https://learn.microsoft.com/rest/api/storageservices/file-service-rest-api
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
-import shutil
 from pathlib import Path
+from typing import BinaryIO
 from xml.etree import ElementTree
 
 from starlette.responses import Response
@@ -20,6 +21,7 @@ from azext_batchai.service.storage.storage_replies import (
     add_properties,
     changed,
     create_root,
+    delete_root,
     download,
     enumeration,
     finished,
@@ -60,7 +62,7 @@ async def share_properties(call: StorageCall) -> Response:
 
 
 async def delete_share(call: StorageCall) -> Response:
-    await asyncio.to_thread(shutil.rmtree, call.tree.root)
+    await delete_root(call)
     return Response(status_code=202)
 
 
@@ -93,11 +95,14 @@ async def delete_directory(call: StorageCall) -> Response:
 
 
 async def list_directory(call: StorageCall) -> Response:
+    return await asyncio.to_thread(_file_page, call)
+
+
+def _file_page(call: StorageCall) -> Response:
     folder = _directory(call)
     prefix, start = call.query.get("prefix", ""), call.marker
-    entries = await asyncio.to_thread(call.tree.entries, folder)
-    wanted = (entry for entry in entries if entry.name.startswith(prefix) and entry.name >= start)
-    found, marker = page(call, wanted, lambda entry: entry.name)
+    entries = call.tree.entries(folder, call.page_size + 1, lambda key: key.startswith(prefix) and key >= start)
+    found, marker = page(call, entries, lambda entry: entry.key)
     root = enumeration(call, ShareName=call.name)
     add_name(root, call.path, "DirectoryPath")
     items = ElementTree.SubElement(root, "Entries")
@@ -138,10 +143,9 @@ async def create_file(call: StorageCall) -> Response:
     data = await uploads.whole(call.request, uploads.MAX_RANGE)
     if len(data) > size:
         raise bad_input("The body is larger than x-ms-content-length.", "InvalidHeaderValue")
-    async with uploads.partial(place) as path:
-        with path.open("wb") as file:
-            file.write(data)
-            file.truncate(size)
+    with uploads.partial(place) as (path, descriptor):
+        await uploads.finished(uploads.write_at, descriptor, data, 0)
+        os.ftruncate(descriptor, size)
         os.replace(path, place)
     return changed(201, place, _system(place.stat(), "Archive"))
 
@@ -155,9 +159,9 @@ async def put_range(call: StorageCall) -> Response:
         data = await uploads.whole(call.request, uploads.MAX_RANGE)
         if len(data) != last + 1 - first:
             raise bad_input("The body has not the length of the range.", "InvalidHeaderValue")
-        await asyncio.to_thread(_write, path, first, data)
+        await asyncio.to_thread(_write, _open(call, path), first, data)
     elif action == "clear":
-        await asyncio.to_thread(_clear, path, first, last + 1)
+        await asyncio.to_thread(_clear, _open(call, path), first, last + 1)
     else:
         raise bad_input("The header x-ms-write must be 'update' or 'clear'.", "InvalidHeaderValue")
     return changed(201, path, {key: call.headers[key] for key in ("content-md5",) if key in call.headers})
@@ -205,6 +209,13 @@ def _file(call: StorageCall) -> Path:
     return path
 
 
+def _open(call: StorageCall, path: Path) -> BinaryIO:
+    file = content.open_file(path, os.O_RDWR)
+    if not file:
+        raise missing(call)
+    return file
+
+
 def _directory(call: StorageCall) -> Path:
     path = call.tree.folder(call.path)
     if not path:
@@ -233,14 +244,21 @@ def _range_to_write(call: StorageCall, size: int) -> tuple[int, int]:
     return first, last
 
 
-def _write(path: Path, start: int, data: bytes) -> None:
-    with path.open("r+b") as file:
-        file.seek(start)
-        file.write(data)
+def _write(file: BinaryIO, start: int, data: bytearray) -> None:
+    with file:
+        uploads.write_at(file.fileno(), data, start)
 
 
-def _clear(path: Path, start: int, end: int) -> None:
-    with path.open("r+b") as file:
-        file.seek(start)
+def _clear(file: BinaryIO, start: int, end: int) -> None:
+    """Write zeros where there is data: what was never written is none, however large."""
+    with file:
         while start < end:
-            start += file.write(bytes(min(content.CHUNK, end - start)))
+            try:
+                start = os.lseek(file.fileno(), start, os.SEEK_DATA)
+                stop = min(end, os.lseek(file.fileno(), start, os.SEEK_HOLE))
+            except OSError as exc:
+                if exc.errno == errno.ENXIO:  # no data any more, or no such file any more
+                    return
+                raise
+            while start < stop:
+                start += os.pwrite(file.fileno(), bytes(min(content.CHUNK, stop - start)), start)

@@ -34,7 +34,9 @@ class LinkSigner:
 
     def refusal(self, path: str, expiry: str, signature: str) -> str:
         """Why a link is refused, or '' where it is good."""
-        if not hmac.compare_digest(signature, self._signature(path, expiry)):
+        # As bytes: text that is not ASCII is not compared but raised about.
+        given = signature.encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, self._signature(path, expiry).encode()):
             return "The signature of this link is not valid."
         return "" if parse_wire_time(expiry) > utc_now() else f"This link expired at {expiry}."
 

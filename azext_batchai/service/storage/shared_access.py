@@ -6,16 +6,16 @@ https://learn.microsoft.com/rest/api/storageservices/create-service-sas and .../
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime
 
 from azext_batchai.service.clock import utc_now
+from azext_batchai.service.storage.dates import signed_date
 from azext_batchai.service.storage.faults import StorageFault, bad_input, forbidden
 from azext_batchai.service.storage.grants import CONTAINER, OBJECT, Grant
 from azext_batchai.service.storage.layout import FILES
 from azext_batchai.service.storage.shared_key import is_signed
-from azext_batchai.service.storage.storage_call import StorageCall
+from azext_batchai.service.storage.storage_call import StorageCall, settle_service
 
 # Signature parameters that replace headers of the answer to a download.
 _REPLIES = {
@@ -27,7 +27,6 @@ _REPLIES = {
 }
 # Since when the text to sign has these fields.
 _WITH_RESOURCE, _WITH_SCOPE = "2018-11-09", "2020-12-06"
-_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(:\d\d)?(?:\.\d+)?(Z|[+-]\d\d:\d\d)?)?")
 
 
 def check(call: StorageCall, names: tuple[str, str], keys: Iterable[bytes]) -> Grant:
@@ -38,12 +37,12 @@ def check(call: StorageCall, names: tuple[str, str], keys: Iterable[bytes]) -> G
         grant = Grant(query.get("sp", ""), query.get("srt", ""))
     else:
         texts = _service_texts(call, names)
-        replies = tuple((header, query[key]) for key, header in _REPLIES.items() if query.get(key))
-        grant = Grant(query.get("sp", ""), CONTAINER + OBJECT, replies)
+        grant = Grant(query.get("sp", ""), CONTAINER + OBJECT, tuple(_replies(query)))
     if not is_signed(query["sig"], keys, texts):
         raise forbidden("Signature did not match: the shared access signature is not one of this account's for this.")
     _check_time(query)
     _check_origin(call)
+    settle_service(call)  # now, and not before: who may not know what there is does not learn it by asking
     if "ss" in query and (call.service == FILES and "f" or "b") not in query["ss"]:
         raise forbidden(
             "This request is not authorized to perform this operation using this service.",
@@ -64,7 +63,7 @@ def _service_texts(call: StorageCall, names: tuple[str, str]) -> Iterator[str]:
     kind = query.get("sr", "")
     if query.get("si") or query.get("skoid"):
         raise forbidden("Stored access policies and user delegation are not supported; sign with the account's key.")
-    if kind not in (("f", "s") if call.service == FILES else ("b", "c")):
+    if not call.service or kind not in (("f", "s") if call.service == FILES else ("b", "c")):
         raise forbidden(f"A shared access signature for resources of kind '{kind}' is not valid here.")
     path = f"{call.name}/{call.path}" if kind in "fb" else call.name
     service = "file" if call.service == FILES else "blob"
@@ -78,6 +77,16 @@ def _service_texts(call: StorageCall, names: tuple[str, str]) -> Iterator[str]:
         yield "\n".join([*fields, *(query.get(key, "") for key in _REPLIES)])
 
 
+def _replies(query: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Headers of the answer. Raises StorageFault for what cannot stand in one."""
+    for key, header in _REPLIES.items():
+        value = query.get(key, "").strip()
+        if not all(" " <= character <= "\xff" and character != "\x7f" for character in value):
+            raise bad_input(f"'{key}' cannot be the value of a header.", "InvalidQueryParameterValue")
+        if value:
+            yield header, value
+
+
 def _check_time(query: dict[str, str]) -> None:
     if not query.get("se"):
         raise forbidden("The shared access signature has no expiry (se).")
@@ -88,17 +97,10 @@ def _check_time(query: dict[str, str]) -> None:
 
 
 def _moment(text: str) -> datetime:
-    match = _DATE.fullmatch(text)
-    if not match:
+    moment = signed_date(text)
+    if not moment:
         raise bad_input(f"'{text}' is not a date.", "InvalidQueryParameterValue")
-    day, minutes, seconds, zone = match.groups()
-    try:
-        moment = datetime.fromisoformat(
-            f"{day}T{minutes or '00:00'}{seconds or ':00'}{(zone or 'Z').replace('Z', '+00:00')}"
-        )
-    except ValueError:
-        raise bad_input(f"'{text}' is not a date.", "InvalidQueryParameterValue") from None
-    return moment.astimezone(timezone.utc)
+    return moment
 
 
 def _check_origin(call: StorageCall) -> None:

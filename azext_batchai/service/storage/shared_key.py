@@ -10,12 +10,12 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qsl, unquote
 
 from starlette.datastructures import Headers
 
 from azext_batchai.service.clock import utc_now
+from azext_batchai.service.storage.dates import header_date
 from azext_batchai.service.storage.faults import StorageFault, forbidden
 
 _MAX_SKEW = timedelta(minutes=15)
@@ -84,12 +84,10 @@ def _canonical(raw_query: str) -> str:
 
 
 def _check_date(text: str | None) -> None:
-    try:
-        moment = parsedate_to_datetime(text or "")
-        skew = abs(utc_now() - moment)
-    except (ValueError, TypeError):
-        raise forbidden("The x-ms-date header is missing or is no date.") from None
-    if skew > _MAX_SKEW:
+    moment = header_date(text or "")
+    if not moment:
+        raise forbidden("The x-ms-date header is missing or is no date.")
+    if abs(utc_now() - moment) > _MAX_SKEW:
         raise forbidden("The date of the request is more than 15 minutes off.")
 
 

@@ -78,19 +78,28 @@ class StorageCall:
 
 
 def take(request: Request, layout: StorageLayout, raw_path: str) -> StorageCall | None:
-    """The request as one to an existing storage account; None for any other."""
+    """The request as one to a storage account, whether there is one or not; None for any other.
+
+    At the endpoint that serves both files and blobs, a request is one to storage where it has storage's credentials.
+    """
     match = _FIRST.match(raw_path)
-    if not match or match[1] in _ARM or not layout.account(match[1]).is_dir():
+    if not match or match[1] in _ARM:
         return None
     name, _, path = unquote(raw_path[match.end() + 1 :], errors="surrogateescape").partition("/")
     query: dict[str, str] = {}
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
     for key, value in pairs:
         query.setdefault(key.lower(), value)
+    if not match[2] and "sig" not in query and not _has_key(request.headers):
+        return None
     service = _SERVICES.get(match[2] or "", "")
     call = StorageCall(request, layout, raw_path, match[1], match[0][1:], service, name, path, query)
     call.service = service or _told(call)
     return call
+
+
+def _has_key(headers: Headers) -> bool:
+    return headers.get("authorization", "").partition(" ")[0].lower().startswith("sharedkey")
 
 
 def settle_service(call: StorageCall) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
 import mimetypes
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from itertools import islice
@@ -15,7 +17,7 @@ from typing import TypeVar
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from azext_batchai.service.storage import conditions, content
 from azext_batchai.service.storage.faults import StorageFault, bad_input
@@ -25,6 +27,7 @@ from azext_batchai.service.storage.uploads import MAX_RANGE
 from azext_batchai.service.storage.xml_text import legible
 
 T = TypeVar("T")
+_REMOVALS = 5
 
 
 def wire_moment(seconds: float) -> str:
@@ -33,7 +36,8 @@ def wire_moment(seconds: float) -> str:
 
 def content_type(name: str) -> str:
     """By the name alone: this service keeps no properties beside the files."""
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+    # With a slash before it: a name like `data:text/html,` is no URL that says its own type.
+    return mimetypes.guess_type(f"/{name.rpartition('/')[2]}")[0] or "application/octet-stream"
 
 
 def changed(status: int, path: Path, headers: dict[str, str] | None = None) -> Response:
@@ -49,7 +53,9 @@ async def download(
     if not path:
         conditions.check(call.headers, None, reading=True)
         raise missing(call)
-    file = path.open("rb")
+    file = content.open_file(path)
+    if not file:
+        raise missing(call)
     try:
         status = os.fstat(file.fileno())
         conditions.check(call.headers, status, reading=True)
@@ -80,7 +86,7 @@ async def download(
     except BaseException:
         file.close()
         raise
-    return StreamingResponse(content.read(file, start, end), 206 if partly else 200, answer)
+    return content.answer(file, start, end, 206 if partly else 200, answer)
 
 
 async def _range_md5(descriptor: int, start: int, end: int, partly: bool) -> str:
@@ -109,7 +115,8 @@ def page(call: StorageCall, items: Iterable[T], name: Callable[[T], str]) -> tup
 
 def enumeration(call: StorageCall, **attributes: str) -> ElementTree.Element:
     """The root of a list, with what was asked for."""
-    endpoint = f"{call.request.url.scheme}://{call.request.url.netloc}/{call.endpoint}/"
+    host = legible(call.headers.get("host", ""))  # not `request.url`, which takes not every host that a client may send
+    endpoint = f"{call.request.scope['scheme']}://{host}/{call.endpoint}/"
     root = ElementTree.Element("EnumerationResults", {"ServiceEndpoint": endpoint, **attributes})
     for key, tag in (
         ("prefix", "Prefix"),
@@ -135,17 +142,42 @@ def add_properties(parent: ElementTree.Element, properties: dict[str, str]) -> N
 
 async def list_roots(call: StorageCall, tags: tuple[str, str], properties: dict[str, str]) -> Response:
     """The shares or the containers of an account."""
+    return await asyncio.to_thread(_root_page, call, tags, properties)
+
+
+def _root_page(call: StorageCall, tags: tuple[str, str], properties: dict[str, str]) -> Response:
     root = enumeration(call)
     entries = ElementTree.SubElement(root, tags[0])
     prefix, start = call.query.get("prefix", ""), call.marker
     names = filter(SHARE_PATTERN.fullmatch, call.layout.names(call.account, call.service))
     found, marker = page(call, (name for name in names if name.startswith(prefix) and name >= start), str)
     for name in found:
+        try:
+            state = content.identity(call.layout.folder(call.account, call.service, name).stat())
+        except FileNotFoundError:  # it was deleted meanwhile
+            continue
         entry = ElementTree.SubElement(entries, tags[1])
         ElementTree.SubElement(entry, "Name").text = legible(name)
-        state = content.identity(call.layout.folder(call.account, call.service, name).stat())
         add_properties(entry, {"Last-Modified": state["last-modified"], "Etag": state["etag"], **properties})
     return finished(root, marker)
+
+
+async def delete_root(call: StorageCall) -> None:
+    """Remove the share or container. Raises StorageFault where others write to it faster than it can be emptied."""
+    await asyncio.to_thread(_remove, call.tree.root)
+    if call.folder.is_dir():
+        noun = "Share" if call.service == "files" else "Container"
+        raise StorageFault(409, f"{noun}BeingDeleted", f"The specified {noun.lower()} is written to; try again.")
+
+
+def _remove(folder: Path) -> None:
+    for _ in range(_REMOVALS):
+        try:
+            return shutil.rmtree(folder)
+        except OSError as exc:  # something came into a folder after it was emptied, or went by itself
+            if exc.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
+    return None
 
 
 def create_root(call: StorageCall) -> Response:
