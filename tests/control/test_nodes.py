@@ -62,6 +62,27 @@ async def test_a_node_that_is_refused_is_unusable_and_says_why(plane: Plane) -> 
     assert (await plane.show())["errors"] == [error]
 
 
+@pytest.mark.parametrize("call", ["allocate", "prepare"])
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (TaskError("SetupTaskFailed", "no"), "SetupTaskFailed"),
+        (OSError(28, "No space left on device"), "NodeAllocationFailed"),
+        (KeyError("a mistake"), "InternalError"),
+    ],
+)
+async def test_whatever_fails_the_node_is_unusable_and_the_others_are_not(
+    plane: Plane, call: str, fault: Exception, code: str
+) -> None:
+    plane.world.fault(call, fault)
+    await plane.cluster(2)
+    assert await plane.counts() == {"unusable": 1, "idle": 1}
+    [error] = (await plane.show())["errors"]
+    assert error["code"] == code
+    if code == "NodeAllocationFailed":
+        assert error["details"][0] == {"name": "Info", "value": "No space left on device"}
+
+
 async def test_the_error_of_a_block_is_each_nodes_own(plane: Plane) -> None:
     plane.world.fault("allocate", REFUSED)
     await plane.cluster(auto=(0, 4))

@@ -198,8 +198,8 @@ class NodePool:
     async def _bring_up(
         self, node: Node, given: asyncio.Task[Sequence[Allocation | TaskError]], index: int, resume: bool
     ) -> None:
-        allocation = (await asyncio.shield(given))[index]
         try:
+            allocation = (await asyncio.shield(given))[index]
             if isinstance(allocation, TaskError):
                 raise TaskError(allocation.code, allocation.message, allocation.details)
             if node.state == LEAVING:
