@@ -158,6 +158,29 @@ async def test_a_leaving_node_counts_until_it_is_gone(plane: Plane) -> None:
     assert (await plane.show())["allocationState"] == "steady"
 
 
+@pytest.mark.parametrize("call", ["release", "interrupt"])
+async def test_a_node_that_cannot_be_released_is_tried_again(
+    plane: Plane, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await plane.cluster(1)
+    if call == "release":
+        plane.world.fault("release", OSError("busy"), RuntimeError("still busy"))
+    else:
+        real, faults = plane.engine.interrupt, [OSError("busy")]
+
+        async def interrupt(node_id: str) -> None:
+            if faults:
+                raise faults.pop()
+            await real(node_id)
+
+        monkeypatch.setattr(plane.engine, "interrupt", interrupt)
+    answer = await plane.ask("DELETE", f"{WORKSPACE}/clusters/c")
+    assert await plane.counts() == {"leaving": 1}
+    await plane.sleep(60)
+    assert (await plane.operation(answer))["status"] == "Succeeded"
+    assert plane.world.nodes == {}
+
+
 async def test_a_lost_node_is_replaced_and_its_job_runs_again_with_the_reason(plane: Plane) -> None:
     await plane.cluster(2)
     await plane.job("a")

@@ -31,6 +31,7 @@ from azext_batchai.service.store import Record
 log = logging.getLogger(__name__)
 
 PENDING_PATIENCE_SECONDS = 30.0
+RELEASE_SECONDS = 10.0  # between two attempts to release a node
 
 
 @dataclass
@@ -292,10 +293,16 @@ class NodePool:
     async def _leave(self, node: Node) -> None:
         if node.watch:
             node.watch.cancel()
-        await self._engine.interrupt(node.node_id)
-        if node.bring_up:
-            await asyncio.wait([node.bring_up])
-        await self._engine.release(node.node_id)
+        while True:
+            try:
+                await self._engine.interrupt(node.node_id)
+                if node.bring_up:
+                    await asyncio.wait([node.bring_up])
+                await self._engine.release(node.node_id)
+                break
+            except Exception as exc:  # a node that is forgotten here would live on where it is, and cost
+                log.error("node %s cannot be released: %r; trying again in %s s", node.node_id, exc, RELEASE_SECONDS)
+                await asyncio.sleep(RELEASE_SECONDS)
 
         def forget() -> None:
             with self._state.store.transaction():
