@@ -52,6 +52,20 @@ async def test_who_goes_first_when_a_cluster_shrinks(plane: Plane) -> None:
     assert (plane.nodes(), plane.state("a")) == ({}, "queued")
 
 
+async def test_a_node_that_is_being_lost_counts_as_the_one_that_goes(plane: Plane) -> None:
+    plane.world.automatic -= {"stop"}
+    await plane.cluster(2)
+    await plane.job("a")
+    [lost] = plane.nodes_of("a")
+    plane.engine.lose(lost)
+    await plane.loop.settle()
+    await plane.rescale(1)
+    assert [node for node, state in plane.nodes().items() if state == "idle"]
+    await plane.end("a", exit_code=1)
+    assert plane.numbers() == [2]
+    assert plane.state("a") == "running"
+
+
 @pytest.mark.parametrize("option", ["requeue", "terminate", "waitforjobcompletion"])
 async def test_what_becomes_of_a_job_whose_node_is_taken(plane: Plane, option: str) -> None:
     plane.world.automatic -= {"stop"}

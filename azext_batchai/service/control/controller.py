@@ -202,7 +202,7 @@ class ClusterController:
             node.draining = False
         if "manual" in self._scale:
             surplus = len(active) - self._wanted()
-            active.sort(key=lambda node: _RETIREMENT_ORDER.index(node.state))
+            active.sort(key=lambda node: (not node.doomed, _RETIREMENT_ORDER.index(node.state)))
             for node in active[: max(surplus, 0)]:
                 self._give_up(node, self._scale["manual"]["nodeDeallocationOption"])
             return
