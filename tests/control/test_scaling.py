@@ -168,6 +168,28 @@ async def test_the_node_that_was_idle_longest_goes_first(plane: Plane) -> None:
     assert second not in plane.world.nodes and plane.nodes() == {}
 
 
+async def test_the_longest_idle_goes_first_also_under_a_lowered_maximum(plane: Plane) -> None:
+    await plane.cluster(auto=(0, 3))
+    await plane.job("a")
+    await plane.job("b")
+    await plane.job("c")
+    nodes = {name: plane.nodes_of(name)[0] for name in "abc"}
+    for name in "cab":
+        await plane.end(name)
+        await plane.sleep(1)
+    await plane.rescale(auto=(0, 2))
+    assert set(plane.nodes()) == {nodes["a"], nodes["b"]}
+
+
+async def test_a_lowered_maximum_takes_what_is_over_it_at_once_and_no_more(plane: Plane) -> None:
+    await plane.cluster(auto=(0, 5, 5))
+    await plane.job("a")
+    await plane.rescale(auto=(0, 3))
+    assert await plane.counts() == {"running": 1, "idle": 2}
+    await plane.sleep(61)
+    assert await plane.counts() == {"running": 1}
+
+
 async def test_running_jobs_outlive_a_lowered_maximum(plane: Plane) -> None:
     await plane.cluster(auto=(0, 2))
     for name in "abc":

@@ -210,7 +210,7 @@ class ClusterController:
 
     def _shrink_idle(self, active: list[Node]) -> None:
         """Take away nodes that had nothing to do for long enough, down to what is wanted."""
-        maximum = capacity_of(self._scale)
+        over = len(active) - capacity_of(self._scale)  # so many do not wait: the maximum was lowered
         spare = sorted(
             (node for node in active if node.state in (IDLE, UNUSABLE) and not node.job),
             key=lambda node: (node.state == IDLE, node.since),
@@ -218,9 +218,9 @@ class ClusterController:
         surplus = min(len(active) - self._wanted(), len(spare))
         now, patience = clock.monotonic(), self._state.settings.node_idle_seconds
         waits = []
-        for node in spare[: max(surplus, 0)]:
+        for index, node in enumerate(spare[: max(surplus, 0)]):
             wait = node.since + patience - now
-            if wait > 0 and len(active) <= maximum:
+            if wait > 0 and index >= over:
                 waits.append(wait)
             else:
                 self.nodes.retire(node)
