@@ -361,3 +361,28 @@ async def test_a_limited_job_keeps_its_place_before_those_behind_it(plane: Plane
 
 
 # What it costs
+
+
+async def test_starting_many_jobs_asks_each_node_a_few_times_only(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await plane.cluster(60)
+    asked = 0
+    real = Node.lasts
+
+    def lasts(node: Node, seconds: float) -> bool:
+        nonlocal asked
+        asked += 1
+        return real(node, seconds)
+
+    monkeypatch.setattr(Node, "lasts", lasts)
+    for number in range(60):
+        await plane.call("PUT", job_path(f"j{number}"), plane.job_body())
+    await plane.loop.settle()
+    assert plane.controller().running_jobs == 60
+    assert asked <= 60
+
+
+async def test_nodes_are_told_apart_by_identity(plane: Plane) -> None:
+    """Comparing records field by field would make a pass over a thousand nodes slow."""
+    assert Node.__eq__ is object.__eq__

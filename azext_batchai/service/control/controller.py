@@ -10,6 +10,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from azext_batchai.service import clock
@@ -257,12 +258,18 @@ class ClusterController:
     def _start_jobs(self) -> None:
         if not self.queue:
             return
-        idle = [node for node in self.nodes if node.state == IDLE and not node.draining and not node.doomed]
+        idle = {
+            node.node_id: node
+            for node in self.nodes
+            if node.state == IDLE and not node.draining and not node.doomed
+        }
         for queued in self.queue.startable(len(idle), capacity_of(self._scale)):
-            nodes = [node for node in idle if node.lasts(queued.seconds)][: queued.node_count]
+            lasting = (node for node in idle.values() if node.lasts(queued.seconds))
+            nodes = list(islice(lasting, queued.node_count))
             if len(nodes) < queued.node_count:
                 return
-            idle = [node for node in idle if node not in nodes]
+            for node in nodes:
+                del idle[node.node_id]
             job = job_states.mark_running(self._state, queued.key, [node.node_id for node in nodes])
             self.queue.remove(queued.key)
             self._launch(job, nodes, resume=False)

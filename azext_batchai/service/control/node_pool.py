@@ -34,7 +34,7 @@ PENDING_PATIENCE_SECONDS = 30.0
 RELEASE_SECONDS = 10.0  # between two attempts to release a node
 
 
-@dataclass
+@dataclass(eq=False)
 class Node:
     """A node of the cluster; `record` is its durable part."""
 
