@@ -41,7 +41,7 @@ class Node:
     record: Record
     state: str
     job: str | None = None
-    since: float = field(default_factory=clock.monotonic)  # when it entered its state
+    since: float = field(default_factory=lambda: clock.monotonic())  # when it entered its state
     draining: bool = False  # to be taken away when its job has ended; decided anew in each pass
     doomed: bool = False  # preempted or lost: no job is started on it any more
     bring_up: asyncio.Task[None] | None = None
@@ -195,6 +195,9 @@ class NodePool:
             return [exc] * len(nodes)
         except OSError as exc:
             return [_not_set_up(exc)] * len(nodes)
+        except Exception as exc:
+            log.exception("nodes could not be allocated")
+            return [_mistake(exc)] * len(nodes)
 
     async def _bring_up(
         self, node: Node, given: asyncio.Task[Sequence[Allocation | TaskError]], index: int, resume: bool
@@ -227,9 +230,7 @@ class NodePool:
             self.became_unusable(node, _not_set_up(exc))
         except Exception as exc:
             log.exception("node %s could not be brought up", node.node_id)
-            self.became_unusable(
-                node, TaskError("InternalError", "The node could not be set up", {"Info": repr(exc)})
-            )
+            self.became_unusable(node, _mistake(exc))
         else:
             if node.state == PREPARING:
                 self._enter(node, IDLE)
@@ -315,3 +316,7 @@ class NodePool:
 
 def _not_set_up(exc: OSError) -> TaskError:
     return TaskError("NodeAllocationFailed", "The node could not be set up", {"Info": exc.strerror or str(exc)})
+
+
+def _mistake(exc: Exception) -> TaskError:
+    return TaskError("InternalError", "The node could not be set up", {"Info": repr(exc)})
