@@ -139,8 +139,7 @@ async def test_a_node_given_in_the_moment_of_its_deletion_is_handed_back(plane: 
     await plane.cluster(1)
     [node] = plane.nodes()
     plane.engine.decide("allocate", node)  # the answer is on its way
-    await plane.call("PATCH", f"{WORKSPACE}/clusters/c", {"properties": {"scaleSettings": {"manual": {"targetNodeCount": 0}}}})
-    await plane.loop.settle()
+    await plane.rescale(0)
     assert (plane.nodes(), plane.world.nodes) == ({}, {})
     assert plane.world.prepared == []
 

@@ -82,7 +82,8 @@ class MemoryFiles:
         if ".." in directory.split("/"):
             raise ValueError("it leads out of the volume")
         prefix = "" if directory in ("", ".") else f"{directory}/"
-        names = sorted(path[len(prefix) :] for where, path in self.content if where == volume and path.startswith(prefix))
+        paths = sorted(path for where, path in self.content if where == volume)
+        names = [path.removeprefix(prefix) for path in paths if path.startswith(prefix)]
         found = [FileEntry(name, False, len(self.content[volume, prefix + name])) for name in names if name > after]
         return found[:limit]
 

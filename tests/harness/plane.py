@@ -183,7 +183,8 @@ class Plane:
         **more: Any,
     ) -> Answer:
         """Create a cluster; `auto` is minimum, maximum and perhaps the initial number of nodes."""
-        body = {"vmSize": "STANDARD_D1", "scaleSettings": scale(nodes, auto, option), "userAccountSettings": USER, **more}
+        settings = {"scaleSettings": scale(nodes, auto, option), "userAccountSettings": USER}
+        body = {"vmSize": "STANDARD_D1", **settings, **more}
         return await self.ask("PUT", f"{workspace}/clusters/{name}", {"properties": body}, engine=engine)
 
     async def rescale(self, nodes: int = 0, auto: tuple[int, ...] = (), option: str = "requeue") -> Answer:

@@ -30,11 +30,15 @@ log = logging.getLogger(__name__)
 
 # Who goes first when a cluster shrinks.
 _RETIREMENT_ORDER = (UNUSABLE, ALLOCATING, PREPARING, IDLE, RUNNING)
+STOP_SECONDS = 10.0  # between two attempts to stop a job
 
 
 @dataclass
 class _Run:
-    """A job on its nodes. `handle` is the engine's end of it, from the moment when it may have processes."""
+    """A job on its nodes. `handle` is the engine's end of it, from the moment when it may have processes.
+
+    `stopping`: somebody has asked for its end. `over`: it has come, only the job's folders are still to go.
+    """
 
     nodes: Sequence[Node]
     handle: JobHandle | None = None
@@ -42,6 +46,7 @@ class _Run:
     timer: asyncio.TimerHandle | None = None
     preemption: asyncio.TimerHandle | None = None
     stopping: bool = False
+    over: bool = False
 
     def cancel_timers(self) -> None:
         for timer in (self.timer, self.preemption):
@@ -137,9 +142,17 @@ class ClusterController:
             return
         if not run.stopping:
             run.stopping = True
-            if run.handle:
-                await run.handle.stop()
+            await self._halt(job_key, run)
         await asyncio.shield(run.ended)
+
+    async def _halt(self, job_key: str, run: _Run) -> None:
+        while run.handle and not run.over:
+            try:
+                await run.handle.stop()
+                return
+            except Exception as exc:  # a job that is to end must end
+                log.error("job %s cannot be stopped: %r; trying again in %s s", job_key, exc, STOP_SECONDS)
+                await asyncio.sleep(STOP_SECONDS)
 
     async def tear_down(self) -> None:
         """Take all nodes away for good. Running jobs end as terminated; queued ones keep waiting."""
@@ -272,7 +285,8 @@ class ClusterController:
                 del idle[node.node_id]
             job = job_states.mark_running(self._state, queued.key, [node.node_id for node in nodes])
             self.queue.remove(queued.key)
-            self._launch(job, nodes, resume=False)
+            if job:
+                self._launch(job, nodes, resume=False)
 
     def _settle(self) -> None:
         """Say `steady` once the wanted nodes are allocated, `resizing` before (wire.md 3.1)."""
@@ -314,18 +328,20 @@ class ClusterController:
     async def _run(self, job: Record, run: _Run, resume: bool) -> None:
         """From a job that has its nodes to one that has ended and left them."""
         outcome = await self._outcome(job, run, resume)
+        run.over = True
         run.cancel_timers()
-        ended = await until_written(lambda: job_states.finish(self._state, job.key, outcome))
+        await until_written(lambda: job_states.finish(self._state, job.key, outcome))
         if run.handle:
             try:
                 await run.handle.clean_up()
-            except OSError:  # the outcome stands: what is left lies in the node's folder and goes with it
+            except Exception:  # the outcome stands: what is left lies in the node's folder and goes with it
                 log.exception("what job %s left could not be removed", job.key)
         del self._runs[job.key]
         for node in run.nodes:
             self.nodes.vacate(node)
-        if ended and ended.properties["executionState"] == "queued":
-            self.enqueue(ended)
+        current = self._state.store.get(job.key)  # it may have been terminated since it was queued again
+        if current and current.properties["executionState"] == "queued":
+            self.enqueue(current)
         run.ended.set_result(None)
         self.wake()
 
@@ -338,7 +354,7 @@ class ClusterController:
                 return JobOutcome(None)
             run.handle = self._engine.job(await self._plan(job, run))
             if run.stopping:
-                await run.handle.stop()
+                await self._halt(job.key, run)
             return await run.handle.run(resume)
         except NodeFault as exc:
             await self._blame(job.key, exc)
