@@ -10,6 +10,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from azext_batchai.service import clock
@@ -29,11 +30,15 @@ log = logging.getLogger(__name__)
 
 # Who goes first when a cluster shrinks.
 _RETIREMENT_ORDER = (UNUSABLE, ALLOCATING, PREPARING, IDLE, RUNNING)
+STOP_SECONDS = 10.0  # between two attempts to stop a job
 
 
 @dataclass
 class _Run:
-    """A job on its nodes. `handle` is the engine's end of it, from the moment when it may have processes."""
+    """A job on its nodes. `handle` is the engine's end of it, from the moment when it may have processes.
+
+    `stopping`: somebody has asked for its end. `over`: it has come, only the job's folders are still to go.
+    """
 
     nodes: Sequence[Node]
     handle: JobHandle | None = None
@@ -41,6 +46,7 @@ class _Run:
     timer: asyncio.TimerHandle | None = None
     preemption: asyncio.TimerHandle | None = None
     stopping: bool = False
+    over: bool = False
 
     def cancel_timers(self) -> None:
         for timer in (self.timer, self.preemption):
@@ -136,9 +142,17 @@ class ClusterController:
             return
         if not run.stopping:
             run.stopping = True
-            if run.handle:
-                await run.handle.stop()
+            await self._halt(job_key, run)
         await asyncio.shield(run.ended)
+
+    async def _halt(self, job_key: str, run: _Run) -> None:
+        while run.handle and not run.over:
+            try:
+                await run.handle.stop()
+                return
+            except Exception as exc:  # a job that is to end must end
+                log.error("job %s cannot be stopped: %r; trying again in %s s", job_key, exc, STOP_SECONDS)
+                await asyncio.sleep(STOP_SECONDS)
 
     async def tear_down(self) -> None:
         """Take all nodes away for good. Running jobs end as terminated; queued ones keep waiting."""
@@ -202,7 +216,7 @@ class ClusterController:
             node.draining = False
         if "manual" in self._scale:
             surplus = len(active) - self._wanted()
-            active.sort(key=lambda node: _RETIREMENT_ORDER.index(node.state))
+            active.sort(key=lambda node: (not node.doomed, _RETIREMENT_ORDER.index(node.state)))
             for node in active[: max(surplus, 0)]:
                 self._give_up(node, self._scale["manual"]["nodeDeallocationOption"])
             return
@@ -210,7 +224,7 @@ class ClusterController:
 
     def _shrink_idle(self, active: list[Node]) -> None:
         """Take away nodes that had nothing to do for long enough, down to what is wanted."""
-        maximum = capacity_of(self._scale)
+        over = len(active) - capacity_of(self._scale)  # so many do not wait: the maximum was lowered
         spare = sorted(
             (node for node in active if node.state in (IDLE, UNUSABLE) and not node.job),
             key=lambda node: (node.state == IDLE, node.since),
@@ -218,9 +232,9 @@ class ClusterController:
         surplus = min(len(active) - self._wanted(), len(spare))
         now, patience = clock.monotonic(), self._state.settings.node_idle_seconds
         waits = []
-        for node in spare[: max(surplus, 0)]:
+        for index, node in enumerate(spare[: max(surplus, 0)]):
             wait = node.since + patience - now
-            if wait > 0 and len(active) <= maximum:
+            if wait > 0 and index >= over:
                 waits.append(wait)
             else:
                 self.nodes.retire(node)
@@ -257,15 +271,22 @@ class ClusterController:
     def _start_jobs(self) -> None:
         if not self.queue:
             return
-        idle = [node for node in self.nodes if node.state == IDLE and not node.draining and not node.doomed]
+        idle = {
+            node.node_id: node
+            for node in self.nodes
+            if node.state == IDLE and not node.draining and not node.doomed
+        }
         for queued in self.queue.startable(len(idle), capacity_of(self._scale)):
-            nodes = [node for node in idle if node.lasts(queued.seconds)][: queued.node_count]
+            lasting = (node for node in idle.values() if node.lasts(queued.seconds))
+            nodes = list(islice(lasting, queued.node_count))
             if len(nodes) < queued.node_count:
                 return
-            idle = [node for node in idle if node not in nodes]
+            for node in nodes:
+                del idle[node.node_id]
             job = job_states.mark_running(self._state, queued.key, [node.node_id for node in nodes])
             self.queue.remove(queued.key)
-            self._launch(job, nodes, resume=False)
+            if job:
+                self._launch(job, nodes, resume=False)
 
     def _settle(self) -> None:
         """Say `steady` once the wanted nodes are allocated, `resizing` before (wire.md 3.1)."""
@@ -307,18 +328,20 @@ class ClusterController:
     async def _run(self, job: Record, run: _Run, resume: bool) -> None:
         """From a job that has its nodes to one that has ended and left them."""
         outcome = await self._outcome(job, run, resume)
+        run.over = True
         run.cancel_timers()
-        ended = await until_written(lambda: job_states.finish(self._state, job.key, outcome))
+        await until_written(lambda: job_states.finish(self._state, job.key, outcome))
         if run.handle:
             try:
                 await run.handle.clean_up()
-            except OSError:  # the outcome stands: what is left lies in the node's folder and goes with it
+            except Exception:  # the outcome stands: what is left lies in the node's folder and goes with it
                 log.exception("what job %s left could not be removed", job.key)
         del self._runs[job.key]
         for node in run.nodes:
             self.nodes.vacate(node)
-        if ended and ended.properties["executionState"] == "queued":
-            self.enqueue(ended)
+        current = self._state.store.get(job.key)  # it may have been terminated since it was queued again
+        if current and current.properties["executionState"] == "queued":
+            self.enqueue(current)
         run.ended.set_result(None)
         self.wake()
 
@@ -331,7 +354,7 @@ class ClusterController:
                 return JobOutcome(None)
             run.handle = self._engine.job(await self._plan(job, run))
             if run.stopping:
-                await run.handle.stop()
+                await self._halt(job.key, run)
             return await run.handle.run(resume)
         except NodeFault as exc:
             await self._blame(job.key, exc)

@@ -31,16 +31,17 @@ from azext_batchai.service.store import Record
 log = logging.getLogger(__name__)
 
 PENDING_PATIENCE_SECONDS = 30.0
+RELEASE_SECONDS = 10.0  # between two attempts to release a node
 
 
-@dataclass
+@dataclass(eq=False)
 class Node:
     """A node of the cluster; `record` is its durable part."""
 
     record: Record
     state: str
     job: str | None = None
-    since: float = field(default_factory=clock.monotonic)  # when it entered its state
+    since: float = field(default_factory=lambda: clock.monotonic())  # when it entered its state
     draining: bool = False  # to be taken away when its job has ended; decided anew in each pass
     doomed: bool = False  # preempted or lost: no job is started on it any more
     bring_up: asyncio.Task[None] | None = None
@@ -194,12 +195,15 @@ class NodePool:
             return [exc] * len(nodes)
         except OSError as exc:
             return [_not_set_up(exc)] * len(nodes)
+        except Exception as exc:
+            log.exception("nodes could not be allocated")
+            return [_mistake(exc)] * len(nodes)
 
     async def _bring_up(
         self, node: Node, given: asyncio.Task[Sequence[Allocation | TaskError]], index: int, resume: bool
     ) -> None:
-        allocation = (await asyncio.shield(given))[index]
         try:
+            allocation = (await asyncio.shield(given))[index]
             if isinstance(allocation, TaskError):
                 raise TaskError(allocation.code, allocation.message, allocation.details)
             if node.state == LEAVING:
@@ -226,9 +230,7 @@ class NodePool:
             self.became_unusable(node, _not_set_up(exc))
         except Exception as exc:
             log.exception("node %s could not be brought up", node.node_id)
-            self.became_unusable(
-                node, TaskError("InternalError", "The node could not be set up", {"Info": repr(exc)})
-            )
+            self.became_unusable(node, _mistake(exc))
         else:
             if node.state == PREPARING:
                 self._enter(node, IDLE)
@@ -292,10 +294,16 @@ class NodePool:
     async def _leave(self, node: Node) -> None:
         if node.watch:
             node.watch.cancel()
-        await self._engine.interrupt(node.node_id)
-        if node.bring_up:
-            await asyncio.wait([node.bring_up])
-        await self._engine.release(node.node_id)
+        while True:
+            try:
+                await self._engine.interrupt(node.node_id)
+                if node.bring_up:
+                    await asyncio.wait([node.bring_up])
+                await self._engine.release(node.node_id)
+                break
+            except Exception as exc:  # a node that is forgotten here would live on where it is, and cost
+                log.error("node %s cannot be released: %r; trying again in %s s", node.node_id, exc, RELEASE_SECONDS)
+                await asyncio.sleep(RELEASE_SECONDS)
 
         def forget() -> None:
             with self._state.store.transaction():
@@ -308,3 +316,7 @@ class NodePool:
 
 def _not_set_up(exc: OSError) -> TaskError:
     return TaskError("NodeAllocationFailed", "The node could not be set up", {"Info": exc.strerror or str(exc)})
+
+
+def _mistake(exc: Exception) -> TaskError:
+    return TaskError("InternalError", "The node could not be set up", {"Info": repr(exc)})

@@ -10,18 +10,30 @@ from collections.abc import Sequence
 from azext_batchai.service import clock
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.engine.base import JobOutcome, TaskError
+from azext_batchai.service.model import parents
 from azext_batchai.service.state import State
 from azext_batchai.service.store import Record
 
 ENDED = ("succeeded", "failed")
 
+# From which states a job may come into each.
+_BEFORE = {
+    "queued": ("running", "terminating"),
+    "running": ("queued",),
+    "terminating": ("running",),
+    "succeeded": ("running", "terminating"),
+    "failed": ("queued", "running", "terminating"),
+}
+
 # Why a running job is being stopped, kept in its record so that a restart does not forget it.
 TERMINATE, REQUEUE, TIME_OUT = "terminate", "requeue", "timeout"
 
 
-def mark_running(state: State, key: str, node_ids: Sequence[str]) -> Record:
-    """A queued job has got its nodes."""
-    record = _load(state, key)
+def mark_running(state: State, key: str, node_ids: Sequence[str]) -> Record | None:
+    """A queued job has got its nodes; None where it does not wait any more, or is being deleted."""
+    record = state.store.get(key)
+    if not record or record.properties["executionState"] != "queued" or parents.under_deletion(state, key):
+        return None
     now = wire_now()
     record.internal["nodes"] = list(node_ids)
     record.internal["attempt"] += 1
@@ -49,9 +61,11 @@ def note_operation(state: State, key: str, operation: str) -> None:
 def intend(state: State, key: str, intent: str, reason: str = "") -> None:
     """Note why a running job is being stopped; the first intent stays, except that a termination outdoes a requeue.
 
-    `reason` is what the user is told where the job is to run again.
+    `reason` is what the user is told where the job is to run again. A job that does not run any more is left alone.
     """
-    record = _load(state, key)
+    record = state.store.get(key)
+    if not record or record.properties["executionState"] not in ("running", "terminating"):
+        return
     if record.internal.get("intent") not in (None, REQUEUE):
         return
     if intent == REQUEUE and record.internal.get("intent") == REQUEUE:
@@ -113,6 +127,9 @@ def _end(state: State, record: Record, execution_state: str, now: str, durable: 
 
 
 def _enter(state: State, record: Record, execution_state: str, now: str, durable: bool = False) -> Record:
+    before = record.properties["executionState"]
+    if before not in _BEFORE[execution_state]:
+        raise ValueError(f"{record.key} is {before} and cannot become {execution_state}")
     record.properties["executionState"] = execution_state
     record.properties["executionStateTransitionTime"] = now
     if "executionInfo" in record.properties:  # it stands last on the wire

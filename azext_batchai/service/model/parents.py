@@ -10,15 +10,23 @@ from azext_batchai.service.store import Record
 _CODES = {"group": "ResourceGroupBeingDeleted"}
 
 
-def refuse_under_deletion(state: State, key: str) -> None:
-    """Raises ArmError 409 where the resource at `key`, or anything above it, is being deleted."""
+def under_deletion(state: State, key: str) -> Record | None:
+    """What is being deleted: the resource at `key`, or the nearest one above it; None where nothing is."""
     while record := state.store.get(key):
         if record.internal.get("deleting"):
-            raise conflict(
-                f"The {record.kind} {record.name} is being deleted. Wait until it is gone, then try again.",
-                code=_CODES.get(record.kind, "ResourceIsBeingDeleted"),
-            )
+            return record
         key = record.parent
+    return None
+
+
+def refuse_under_deletion(state: State, key: str) -> None:
+    """Raises ArmError 409 where the resource at `key`, or anything above it, is being deleted."""
+    record = under_deletion(state, key)
+    if record:
+        raise conflict(
+            f"The {record.kind} {record.name} is being deleted. Wait until it is gone, then try again.",
+            code=_CODES.get(record.kind, "ResourceIsBeingDeleted"),
+        )
 
 
 def reserve(state: State, record: Record) -> None:
