@@ -39,7 +39,7 @@ fast: .venv-$(notdir $(PYTHON))/.installed
 	$(<D)/bin/python -m pytest -n $(WORKERS) $(FAST) $(ARGS)
 
 conformance: $(VENV)/.test
-	BATCHAI_EXAMPLES=200 $(BIN)/python -m pytest -n $(WORKERS) tests/wire/test_schemathesis.py tests/conformance $(ARGS)
+	BATCHAI_EXAMPLES=200 $(BIN)/python -m pytest -n $(WORKERS) tests/wire/test_schemathesis.py tests/fuzz tests/conformance $(ARGS)
 
 bench: $(DEMO)/.installed
 	@$(AZ_ENV) AZURE_EXTENSION_DIR="$(CURDIR)/$(DEMO)/extensions" $(BIN)/python benchmarks $(ARGS)

@@ -86,3 +86,15 @@ def test_a_long_listing_is_read_page_by_page(api: Api) -> None:
             break
         page = api.service.request("GET", page["nextLink"][len(api.service.info["endpoint"]) :])[2]
     assert names == ["execution.log", *(f"file-{i}" for i in range(1, 6)), "stderr.txt", "stdout.txt"]
+
+
+@pytest.mark.invented
+def test_a_loop_of_links_is_neither_listed_nor_entered(api: Api) -> None:
+    api.create_cluster()
+    api.create_job("job", "cd $AZ_BATCHAI_STDOUTERR_DIR; ln -s loop loop; echo found")
+    api.wait_for_job("job")
+    assert api.output("job") == b"found\n"
+    path, query = f"{api.job('job')}/listOutputFiles", "&outputdirectoryid=stdouterr"
+    assert "loop" not in [item["name"] for item in api.call("POST", path, query=query)[2]["value"]]
+    status, _, body = api.call("POST", path, query=f"{query}&directory=loop")
+    assert (status, body["error"]["code"]) == (400, "InvalidRequestContent")

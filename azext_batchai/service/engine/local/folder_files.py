@@ -64,8 +64,10 @@ def _below(root: Path, path: str) -> Path:
     """`path` in `root`, links followed. Raises ValueError where it is not in it."""
     if "\0" in path:
         raise ValueError("a path must not contain NUL")
-    base = root.resolve()
-    place = (root / path).resolve()
+    try:
+        base, place = root.resolve(), (root / path).resolve()
+    except RuntimeError:  # Python before 3.13 on a link to itself
+        raise ValueError(f"{path} is a loop of links") from None
     if not place.is_relative_to(base):
         raise ValueError(f"{path} is not below its root")
     return place
