@@ -92,7 +92,7 @@ def _azure(cli_ctx: Any) -> Any:
     except CLIError as error:
         if "az login" not in str(error):
             raise
-    from azext_batchai._environment_login import client
+    from azext_batchai.transport.environment_login import client
 
     chosen = _chosen_subscription(cli_ctx) or cli_ctx.config.get("batchai", "subscription", fallback=None)
     return client(cli_ctx, chosen)
@@ -112,8 +112,8 @@ def _elsewhere(cli_ctx: Any, url: str) -> Any:
 
 
 def _embedded(cli_ctx: Any) -> Any:
-    from azext_batchai import _service
-    from azext_batchai._follow import FollowService
+    from azext_batchai.local import embedded as local
+    from azext_batchai.local.reconnect import ReconnectPolicy
 
     subscription = _chosen_subscription(cli_ctx)
     if subscription and not _GUID.fullmatch(subscription):
@@ -123,8 +123,8 @@ def _embedded(cli_ctx: Any) -> Any:
             f"--subscription '{subscription}' is not a subscription ID.",
             recommendation="The local service takes any GUID, or leave --subscription out.",
         )
-    service = _service.ensure(cli_ctx)
-    follow = FollowService(cli_ctx, service)
+    service = local.ensure(cli_ctx)
+    follow = ReconnectPolicy(cli_ctx, service)
     return _client(
         cli_ctx,
         service.endpoint,

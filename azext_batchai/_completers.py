@@ -24,6 +24,6 @@ def vm_sizes(cmd: Any, prefix: str, namespace: Any, **_: Any) -> list[str]:  # p
 
 @Completer
 def images(cmd: Any, prefix: str, namespace: Any, **_: Any) -> list[str]:  # pylint: disable=unused-argument
-    from azext_batchai._nodes import IMAGE_ALIASES
+    from azext_batchai.command_line.image import ALIASES
 
-    return [alias for alias in IMAGE_ALIASES if alias.lower().startswith(prefix.lower())]
+    return [alias for alias in ALIASES if alias.lower().startswith(prefix.lower())]

@@ -23,7 +23,7 @@ class BatchAICommandsLoader(AzCommandsLoader):
         self.cli_ctx.register_event(EVENT_INVOKER_POST_CMD_TBL_CREATE, _be_first_class)
 
     def load_command_table(self, args: Any) -> dict[str, Any]:
-        from azext_batchai._spellings import modernize
+        from azext_batchai.command_line.spellings import modernize
         from azext_batchai.commands import load_command_table
 
         # The list is the one that is parsed later. A command that is in no table would cost a search of seconds.

@@ -11,8 +11,8 @@ from typing import Any
 from azure.cli.core.commands.parameters import get_enum_type
 
 from azext_batchai import _completers, _validators
-from azext_batchai import _options as options
 from azext_batchai._validators import valid_name_or_id, valid_resource_id
+from azext_batchai.command_line import options
 
 
 def load_arguments(self: Any, _: Any) -> None:

@@ -9,7 +9,7 @@ from azure.cli.core.commands import CliCommandType
 
 from azext_batchai import _client_factory as clients
 from azext_batchai import _format as table
-from azext_batchai._errors import explain
+from azext_batchai.transport.errors import explain
 
 
 def load_command_table(self: Any, _: Any) -> None:

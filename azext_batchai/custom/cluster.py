@@ -4,18 +4,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from knack.log import get_logger
 
-from azext_batchai import _auto_storage, _config_file, _nodes, _password, _user_account
 from azext_batchai import _client_factory as clients
-from azext_batchai import _mounts as mounts
-from azext_batchai._arm import Arm
-from azext_batchai._errors import explained
-from azext_batchai._existing import find_file_server, refuse_existing
-from azext_batchai._progress import Spinner, finish, finish_removal
-from azext_batchai._storage import Accounts
+from azext_batchai.command_line import scale
+from azext_batchai.command_line.progress import Spinner, finish, finish_removal
+from azext_batchai.transport.errors import explained
 
 logger = get_logger(__name__)
 
@@ -53,44 +50,48 @@ def create_cluster(  # pylint: disable=too-many-locals
 ) -> Any:
     from azure.mgmt.batchai import models
 
+    from azext_batchai.command_line import config_file
+    from azext_batchai.command_line.image import image_reference
+    from azext_batchai.ssh import passwords, user_account
+    from azext_batchai.storage import auto_storage
+    from azext_batchai.storage.mounts import MountFlags, Mounts
+    from azext_batchai.transport.arm import Arm
+    from azext_batchai.transport.existing import refuse_existing
+
     # Everything that can be wrong on this side comes before the first request.
     if json_file:
-        cluster = _config_file.load(json_file, "ClusterCreateParameters")
+        cluster = config_file.load(json_file, "ClusterCreateParameters")
     else:
         cluster = models.ClusterCreateParameters(vm_priority="dedicated")
     cluster.vm_priority = vm_priority or cluster.vm_priority
     cluster.vm_size = vm_size or cluster.vm_size
-    cluster.scale_settings = _nodes.scale_settings(target, min_nodes, max_nodes) or cluster.scale_settings
+    cluster.scale_settings = scale.scale_settings(target, min_nodes, max_nodes) or cluster.scale_settings
     if image or custom_image:
-        reference = _nodes.image_reference(image, custom_image)
-        cluster.virtual_machine_configuration = models.VirtualMachineConfiguration(image_reference=reference)
+        cluster.virtual_machine_configuration = models.VirtualMachineConfiguration(
+            image_reference=image_reference(image, custom_image)
+        )
     _require_size_and_scale(cluster)
     if generate_ssh_keys:
-        ssh_key = ssh_key or _user_account.generate_keys()
-    password = _password.chosen(password, _user_account.PASSWORD_VARIABLE, "Password of the nodes: ", confirm=True)
+        ssh_key = ssh_key or user_account.generate_keys()
+    password = passwords.chosen(password, user_account.PASSWORD_VARIABLE, "Password of the nodes: ", confirm=True)
     # On this machine the article's command line without a key has to work too; in Azure a key is the user's decision.
-    cluster.user_account_settings = _user_account.complete(
+    cluster.user_account_settings = user_account.complete(
         cluster.user_account_settings, user_name, ssh_key, password, make_missing_key=clients.is_local(cmd.cli_ctx)
     )
 
-    refuse_existing(client.clusters, "cluster", resource_group_name, workspace_name, cluster_name)
-    arm = Arm(client)
-    accounts = Accounts(arm, resource_group_name, clients.is_local(cmd.cli_ctx))
-    mount = mounts.Mounts(cmd.cli_ctx, accounts, account_name, account_key)
-    volumes = cluster.node_setup.mount_volumes if cluster.node_setup else None
-    mount.complete(volumes)
-    if nfs:
-        file_server = find_file_server(client, nfs, resource_group_name, workspace_name)
-        _require_same_subnet(subnet, file_server)
-        volumes = mount.file_server(volumes, file_server.id, nfs_mount_path)
-    if azure_file_share:
-        volumes = mount.share(volumes, azure_file_share, afs_mount_path)
-    if container_name:
-        volumes = mount.container(volumes, container_name, container_mount_path)
-    accounts.provide(volumes)
+    refuse_existing(client.clusters.get, "cluster", resource_group_name, workspace_name, cluster_name)
+    flags = MountFlags(
+        *(nfs, nfs_mount_path, azure_file_share, afs_mount_path, container_name, container_mount_path),
+        *(account_name, account_key),
+    )
+    mounts = Mounts(cmd.cli_ctx, client, resource_group_name, workspace_name, flags)
+    volumes = mounts.complete(
+        cluster.node_setup.mount_volumes if cluster.node_setup else None,
+        functools.partial(_require_same_subnet, subnet),
+    )
     if use_auto_storage:
         location = client.workspaces.get(resource_group_name, workspace_name).location
-        volumes = _mount_auto_storage(mount, volumes, _auto_storage.provide(arm, location))
+        volumes = auto_storage.provide(Arm(client), location).mount(mounts, volumes)
     if volumes:
         cluster.node_setup = cluster.node_setup or models.NodeSetup()
         cluster.node_setup.mount_volumes = volumes
@@ -117,19 +118,15 @@ def show_cluster(client: Any, resource_group_name: str, workspace_name: str, clu
 
 
 def resize_cluster(client: Any, resource_group_name: str, workspace_name: str, cluster_name: str, target: int) -> Any:
-    scale = _nodes.scale_settings(target, None, None)
-    return _update(client, resource_group_name, workspace_name, cluster_name, scale)
+    settings = scale.manual(target)
+    return _update(client, resource_group_name, workspace_name, cluster_name, settings)
 
 
 def auto_scale_cluster(
     client: Any, resource_group_name: str, workspace_name: str, cluster_name: str, min_nodes: int, max_nodes: int
 ) -> Any:
-    from azure.mgmt.batchai import models
-
-    # Auto-scale even where both are equal: that is what the command is for.
-    auto_scale = models.AutoScaleSettings(minimum_node_count=min_nodes, maximum_node_count=max_nodes)
-    scale = models.ScaleSettings(auto_scale=auto_scale)
-    return _update(client, resource_group_name, workspace_name, cluster_name, scale)
+    settings = scale.auto_scale(min_nodes, max_nodes)
+    return _update(client, resource_group_name, workspace_name, cluster_name, settings)
 
 
 def delete_cluster(
@@ -139,28 +136,23 @@ def delete_cluster(
     finish_removal(cmd.cli_ctx, poller, f"Deleting cluster {cluster_name} and its nodes")
 
 
-def _update(client: Any, group: str, workspace: str, cluster: str, scale: Any) -> Any:
+def _update(client: Any, group: str, workspace: str, cluster: str, settings: Any) -> Any:
     from azure.mgmt.batchai import models
 
-    return client.update(group, workspace, cluster, models.ClusterUpdateParameters(scale_settings=scale))
-
-
-def _mount_auto_storage(mount: mounts.Mounts, volumes: Any, storage: _auto_storage.AutoStorage) -> Any:
-    volumes = mount.share_of(volumes, storage.account, storage.key, _auto_storage.SHARE, _auto_storage.SHARE_MOUNT_PATH)
-    return mount.container_of(
-        volumes, storage.account, storage.key, _auto_storage.CONTAINER, _auto_storage.CONTAINER_MOUNT_PATH
-    )
+    return client.update(group, workspace, cluster, models.ClusterUpdateParameters(scale_settings=settings))
 
 
 def _set_setup_task(cluster: Any, command_line: str | None, output: str | None) -> None:
     from azure.mgmt.batchai import models
+
+    from azext_batchai.storage.mounts import setup_output
 
     task = cluster.node_setup.setup_task if cluster.node_setup else None
     if command_line:
         cluster.node_setup = cluster.node_setup or models.NodeSetup()
         cluster.node_setup.setup_task = models.SetupTask(
             command_line=command_line,
-            std_out_err_path_prefix=output or mounts.setup_output(cluster.node_setup.mount_volumes),
+            std_out_err_path_prefix=output or setup_output(cluster.node_setup.mount_volumes),
         )
     elif task and output:
         task.std_out_err_path_prefix = output
@@ -176,8 +168,8 @@ def _require_size_and_scale(cluster: Any) -> None:
             "The VM size of the nodes is missing.",
             recommendation="Give --vm-size (for example Standard_NC6), or vmSize in the configuration file.",
         )
-    scale = cluster.scale_settings
-    if not scale or not (scale.manual or scale.auto_scale):
+    settings = cluster.scale_settings
+    if not settings or not (settings.manual or settings.auto_scale):
         raise RequiredArgumentMissingError(
             "The number of nodes is missing.",
             recommendation="Give --target, or --min and --max, or scaleSettings in the configuration file.",

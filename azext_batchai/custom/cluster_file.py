@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from azext_batchai import _data_plane as data_plane
-from azext_batchai import _storage as storage
-from azext_batchai._arm import STORAGE_API, Arm
-from azext_batchai._http import session as http_session
+from azext_batchai.storage import accounts, data_plane
+from azext_batchai.transport.arm import STORAGE_API, Arm
+from azext_batchai.transport.http import session as http_session
 
 _MOUNT_ROOT = "$AZ_BATCHAI_MOUNT_ROOT"
 # What a folder is called that is not there (yet).
@@ -99,12 +98,12 @@ def _below(path: str, mount_path: str) -> str | None:
 def _account(client: Any, name: str, kind: str) -> data_plane.Account:
     """The storage account of the subscription with this name, at its endpoint for this kind of storage."""
     arm = Arm(client)
-    path = storage.find_account(arm, name)
+    path = accounts.find_account(arm, name)
     resource = arm.get(path, STORAGE_API)
     endpoint = resource.get("properties", {}).get("primaryEndpoints", {}).get(kind)
     if not endpoint:
         raise _refusal(f"The storage account {name} has no {kind} endpoint.", "Choose an account that has one.")
-    return data_plane.Account(name, storage.key_of(arm, path), endpoint)
+    return data_plane.Account(name, accounts.key_of(arm, path), endpoint)
 
 
 def _refusal(message: str, recommendation: str) -> Exception:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from azext_batchai._errors import explained
-from azext_batchai._progress import finish, finish_removal
+from azext_batchai.command_line.progress import finish, finish_removal
+from azext_batchai.transport.errors import explained
 
 
 def create_experiment(

@@ -1,19 +1,18 @@
-"""az batchai file-server ...
-
-The SDK can create and list file servers only; the other requests go through its pipeline as they are.
-"""
+"""az batchai file-server ..."""
 
 # The parameters of a command are its flags. pylint: disable=too-many-positional-arguments
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from azext_batchai import _config_file, _password, _user_account
-from azext_batchai._arm import BATCHAI_API, Arm
-from azext_batchai._errors import explained
-from azext_batchai._existing import file_server_path, get_file_server, refuse_existing_file_server
-from azext_batchai._progress import finish, finish_removal
+from azext_batchai.command_line import config_file
+from azext_batchai.command_line.progress import finish, finish_removal
+from azext_batchai.ssh import passwords, user_account
+from azext_batchai.transport import file_servers
+from azext_batchai.transport.errors import explained
+from azext_batchai.transport.existing import refuse_existing
 
 
 def create_file_server(
@@ -38,7 +37,7 @@ def create_file_server(
     from azure.mgmt.batchai import models
 
     if json_file:
-        parameters = _config_file.load(json_file, "FileServerCreateParameters")
+        parameters = config_file.load(json_file, "FileServerCreateParameters")
     else:
         parameters = models.FileServerCreateParameters()
     parameters.vm_size = vm_size or parameters.vm_size
@@ -50,16 +49,17 @@ def create_file_server(
     parameters.data_disks = disks
     _require_machine(parameters)
     if generate_ssh_keys:
-        ssh_key = ssh_key or _user_account.generate_keys()
-    variable = _user_account.PASSWORD_VARIABLE
-    password = _password.chosen(password, variable, "Password of the file server: ", confirm=True)
+        ssh_key = ssh_key or user_account.generate_keys()
+    variable = user_account.PASSWORD_VARIABLE
+    password = passwords.chosen(password, variable, "Password of the file server: ", confirm=True)
     ssh = parameters.ssh_configuration or models.SshConfiguration(user_account_settings=None)
-    ssh.user_account_settings = _user_account.complete(ssh.user_account_settings, user_name, ssh_key, password)
+    ssh.user_account_settings = user_account.complete(ssh.user_account_settings, user_name, ssh_key, password)
     parameters.ssh_configuration = ssh
     if subnet:
         parameters.subnet = models.ResourceId(id=subnet)
 
-    refuse_existing_file_server(client, resource_group_name, workspace_name, file_server_name)
+    get = functools.partial(file_servers.get, client)
+    refuse_existing(get, "file server", resource_group_name, workspace_name, file_server_name)
     poller = client.file_servers.begin_create(
         resource_group_name, workspace_name, file_server_name, parameters, polling=not no_wait
     )
@@ -72,7 +72,7 @@ def list_file_servers(client: Any, resource_group_name: str, workspace_name: str
 
 def show_file_server(client: Any, resource_group_name: str, workspace_name: str, file_server_name: str) -> Any:
     with explained():
-        return get_file_server(client, resource_group_name, workspace_name, file_server_name)
+        return file_servers.get(client, resource_group_name, workspace_name, file_server_name)
 
 
 def delete_file_server(
@@ -83,9 +83,7 @@ def delete_file_server(
     file_server_name: str,
     no_wait: bool = False,
 ) -> None:
-    arm = Arm(client)
-    url = file_server_path(resource_group_name, workspace_name, file_server_name)
-    poller = arm.poller(arm.send("DELETE", url, BATCHAI_API), lambda _: None, no_wait)
+    poller = file_servers.begin_delete(client, resource_group_name, workspace_name, file_server_name, no_wait)
     finish_removal(cmd.cli_ctx, poller, f"Deleting file server {file_server_name}")
 
 

@@ -4,18 +4,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
 from knack.log import get_logger
 
 from azext_batchai import _client_factory as clients
+from azext_batchai.command_line.exit_status import ExitStatus, discard_output
 
 logger = get_logger(__name__)
 
-_INTERRUPTED = 130
-_BROKEN_PIPE = 141
 # Seconds between two looks at a file: on this machine a look costs a millisecond.
 _LOCAL_INTERVAL, _REMOTE_INTERVAL = 0.2, 1.0
 
@@ -50,8 +48,8 @@ def stream_file(
     path: str = ".",
 ) -> None:
     """Write the file to stdout as it grows, until the job has ended."""
-    from azext_batchai._progress import Spinner
-    from azext_batchai._stream import JobFile, follow
+    from azext_batchai.command_line.progress import Spinner
+    from azext_batchai.jobs.stream import JobFile, follow
 
     names = (resource_group_name, workspace_name, experiment_name, job_name)
     file = JobFile(
@@ -66,8 +64,7 @@ def stream_file(
         except KeyboardInterrupt:
             spinner.clear()
             logger.warning("No longer following the file; the job goes on.")
-            sys.exit(_INTERRUPTED)
+            sys.exit(ExitStatus.INTERRUPTED)
         except BrokenPipeError:
-            # Whoever read our output has seen enough. Python must not try to flush stdout once more.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(_BROKEN_PIPE)
+            discard_output()
+            sys.exit(ExitStatus.BROKEN_PIPE)

@@ -10,16 +10,14 @@ from typing import Any
 
 from knack.log import get_logger
 
-from azext_batchai import _service, _storage
-from azext_batchai._arm import STORAGE_API, Arm
+from azext_batchai.command_line.exit_status import ExitStatus
+from azext_batchai.local import embedded
 
 logger = get_logger(__name__)
 
-_INTERRUPTED = 130
-
 
 def start_service(cmd: Any, port: int | None = None) -> dict[str, Any]:
-    running = _service.find(cmd.cli_ctx)
+    running = embedded.find(cmd.cli_ctx)
     if running and port and not running.endpoint.endswith(f":{port}"):
         from azure.cli.core.azclierror import ValidationError
 
@@ -27,18 +25,18 @@ def start_service(cmd: Any, port: int | None = None) -> dict[str, Any]:
             f"The local Batch AI service runs already, at {running.endpoint}.",
             recommendation="Stop it with `az batchai local down` first; running jobs go on meanwhile.",
         )
-    return _status(running or _service.start(cmd.cli_ctx, port))
+    return _status(running or embedded.start(cmd.cli_ctx, port))
 
 
 def show_status(cmd: Any) -> dict[str, Any]:
-    running = _service.find(cmd.cli_ctx)
+    running = embedded.find(cmd.cli_ctx)
     if not running:
-        return {"status": "stopped", "home": str(_service.home(cmd.cli_ctx))}
+        return {"status": "stopped", "home": str(embedded.home(cmd.cli_ctx))}
     return _status(running)
 
 
 def stop_service(cmd: Any) -> None:
-    running = _service.find(cmd.cli_ctx)
+    running = embedded.find(cmd.cli_ctx)
     if not running:
         logger.warning("The local Batch AI service is not running.")
         return
@@ -52,17 +50,17 @@ def stop_service(cmd: Any) -> None:
 
 def reset_service(cmd: Any) -> None:
     """End all jobs and nodes and delete the state."""
-    folder = _service.home(cmd.cli_ctx)
-    if not _service.find(cmd.cli_ctx) and not folder.is_dir():
+    folder = embedded.home(cmd.cli_ctx)
+    if not embedded.find(cmd.cli_ctx) and not folder.is_dir():
         logger.warning("There is nothing to reset: %s does not exist.", folder)
         return
     # Only a running service knows the jobs that an earlier one left behind.
-    _end(_service.ensure(cmd.cli_ctx), "/_local/reset")
+    _end(embedded.ensure(cmd.cli_ctx), "/_local/reset")
 
 
 def preempt_node(cmd: Any, node_id: str) -> dict[str, Any]:
     """Take a low-priority node away, as Azure does when it needs the machine."""
-    running = _service.find(cmd.cli_ctx)
+    running = embedded.find(cmd.cli_ctx)
     if not running:
         from azure.cli.core.azclierror import ValidationError
 
@@ -71,8 +69,8 @@ def preempt_node(cmd: Any, node_id: str) -> dict[str, Any]:
             recommendation="Start it with `az batchai local up`.",
         )
     try:
-        return _service.request(running, "POST", f"/_local/preempt/{node_id}")
-    except _service.Refusal as refusal:
+        return embedded.request(running, "POST", f"/_local/preempt/{node_id}")
+    except embedded.Refusal as refusal:
         from azure.cli.core import azclierror
 
         kind = azclierror.ResourceNotFoundError if refusal.status == 404 else azclierror.ValidationError
@@ -83,19 +81,22 @@ def preempt_node(cmd: Any, node_id: str) -> dict[str, Any]:
 
 def show_connection_string(client: Any, account_name: str) -> dict[str, str]:
     """What `az storage` and the storage SDKs take to reach an account of the local service."""
+    from azext_batchai.storage import accounts
+    from azext_batchai.transport.arm import STORAGE_API, Arm
+
     arm = Arm(client)
-    path = _storage.find_account(arm, account_name)
+    path = accounts.find_account(arm, account_name)
     endpoints = arm.get(path, STORAGE_API)["properties"]["primaryEndpoints"]
     return {
         "connectionString": f"DefaultEndpointsProtocol=http;AccountName={account_name};"
-        f"AccountKey={_storage.key_of(arm, path)};"
+        f"AccountKey={accounts.key_of(arm, path)};"
         f"BlobEndpoint={endpoints['blob']};FileEndpoint={endpoints['file']}"
     }
 
 
 def show_logs(cmd: Any, tail: int | None = None, follow: bool = False) -> None:
     """Print the log of the service."""
-    log = _service.home(cmd.cli_ctx) / "service.log"
+    log = embedded.home(cmd.cli_ctx) / "service.log"
     try:
         _print_log(log, tail, follow)
     except FileNotFoundError:
@@ -105,23 +106,23 @@ def show_logs(cmd: Any, tail: int | None = None, follow: bool = False) -> None:
             f"There is no log at {log}.", recommendation="Start the service with `az batchai local up`."
         ) from None
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        sys.exit(ExitStatus.INTERRUPTED)
 
 
-def _status(service: _service.Service) -> dict[str, Any]:
+def _status(service: embedded.Service) -> dict[str, Any]:
     try:
-        return _service.request(service, "GET", "/_local/status")
+        return embedded.request(service, "GET", "/_local/status")
     except OSError as error:
         _raise_deaf(service, error)
         raise
 
 
-def _end(service: _service.Service, path: str) -> None:
+def _end(service: embedded.Service, path: str) -> None:
     try:
-        _service.request(service, "POST", path)
+        embedded.request(service, "POST", path)
     except OSError as error:
         _raise_deaf(service, error)
-    if not _service.wait_until_gone(service):
+    if not embedded.wait_until_gone(service):
         from azure.cli.core.azclierror import AzureResponseError
 
         raise AzureResponseError(
@@ -130,7 +131,7 @@ def _end(service: _service.Service, path: str) -> None:
         )
 
 
-def _raise_deaf(service: _service.Service, error: OSError) -> None:
+def _raise_deaf(service: embedded.Service, error: OSError) -> None:
     from azure.cli.core.azclierror import AzureConnectionError
 
     raise AzureConnectionError(

@@ -13,8 +13,8 @@ from typing import Any
 
 from azure.cli.core.azclierror import RequiredArgumentMissingError, ResourceNotFoundError
 
-from azext_batchai import _password, _ssh, _ssh_forward
-from azext_batchai._existing import locate
+from azext_batchai.ssh import connection, forward, passwords
+from azext_batchai.transport.arm import locate
 
 
 def list_nodes(  # pylint: disable=unused-argument
@@ -45,7 +45,7 @@ def exec_on_job_node(  # pylint: disable=too-many-locals
     password: str | None = None,
 ) -> None:
     """The same on a node of a job: the first one, or the one named."""
-    task = _Task(exec_command, _ssh_forward.parse(address), ssh_private_key, password)
+    task = _Task(exec_command, forward.parse(address), ssh_private_key, password)
     where = (resource_group_name, workspace_name, experiment_name, job_name)
     cluster = locate(client.jobs.get(*where).cluster.id, "", "")
     logins = list_job_nodes(client, *where)
@@ -73,7 +73,7 @@ def exec_on_node(
 
     Ends az with the exit status of the command where that is not 0 (128+n for signal n, 130 after Ctrl-C).
     """
-    task = _Task(exec_command, _ssh_forward.parse(address), ssh_private_key, password)
+    task = _Task(exec_command, forward.parse(address), ssh_private_key, password)
     where = (resource_group_name, workspace_name, cluster_name)
     logins = list(client.list_remote_login_information(*where))
     if not logins:
@@ -90,7 +90,7 @@ class _Task:
     """What to do on a node, and how to log in to it."""
 
     command: str | None
-    forwards: list[_ssh_forward.Forward]
+    forwards: list[forward.Forward]
     key_file: str | None
     password: str | None
 
@@ -106,7 +106,7 @@ class _Task:
 def _carry_out(cmd: Any, clusters: Any, where: tuple[str, str, str], login: Any, task: _Task) -> None:
     cluster = clusters.get(*where)
     user = cluster.user_account_settings.admin_user_name
-    node = _ssh.Node(
+    node = connection.Node(
         node_id=login.node_id,
         address=login.ip_address,
         port=int(login.port),
@@ -114,8 +114,8 @@ def _carry_out(cmd: Any, clusters: Any, where: tuple[str, str, str], login: Any,
         known_hosts=_known_hosts(Path(cmd.cli_ctx.config.config_dir), cluster.id),
     )
     question = f"Password of {user} on node {login.node_id}: "
-    password = _password.chosen(task.password, _ssh.PASSWORD_VARIABLE, question)
-    status = _ssh.run(node, _ssh.Credentials(task.key_file, password), task.command, task.forwards)
+    password = passwords.chosen(task.password, connection.PASSWORD_VARIABLE, question)
+    status = connection.run(node, connection.Credentials(task.key_file, password), task.command, task.forwards)
     if status:
         sys.exit(status)
 

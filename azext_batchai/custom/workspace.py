@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from azext_batchai import _client_factory as clients
-from azext_batchai._arm import RESOURCES_API, Arm, resource_group
-from azext_batchai._errors import explained
-from azext_batchai._progress import finish, finish_removal
+from azext_batchai.command_line.progress import finish, finish_removal
+from azext_batchai.transport.errors import explained
 
 
 def create_workspace(
@@ -40,6 +39,8 @@ def delete_workspace(
 
 
 def _location_of_group(cli_ctx: Any, client: Any, group: str) -> str:
+    from azext_batchai.transport.arm import RESOURCES_API, Arm, resource_group
+
     found = Arm(client).find(resource_group(group), RESOURCES_API)
     if found:
         return str(found["location"])

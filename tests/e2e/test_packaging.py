@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.readme import quickstart
 from harness import az
 from harness.sandbox import CHECKOUT, version
 from harness.service import Service
@@ -32,6 +33,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+@pytest.fixture(scope="module")
+def extensions(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of extensions with the wheel, as az installs it: with all it requires."""
+    folder = tmp_path_factory.mktemp("extensions")
+    env = {"AZURE_EXTENSION_DIR": str(folder), "AZURE_CONFIG_DIR": str(tmp_path_factory.mktemp("azure"))}
+    added = az.run_process("extension", "add", "--source", str(wheel), "-y", env=env, cwd=wheel.parent, timeout=280)
+    assert added.code == 0, added.stderr
+    return folder
+
+
 @pytest.mark.slow
 def test_what_the_wheel_holds(wheel: Path) -> None:
     assert wheel.name == f"batchai-{version()}-py3-none-any.whl"
@@ -50,19 +61,16 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_stock_az_runs_the_installed_wheel(wheel: Path, home: Path, tmp_path: Path) -> None:
-    env = {"AZURE_CONFIG_DIR": str(tmp_path / "azure"), "AZURE_EXTENSION_DIR": str(tmp_path / "extensions")}
-
-    def stock(*args: str) -> az.Outcome:
+def test_stock_az_runs_the_installed_wheel(extensions: Path, home: Path, tmp_path: Path) -> None:
+    def stock(*args: str, extensions: Path = extensions) -> az.Outcome:
+        env = {"AZURE_CONFIG_DIR": str(tmp_path / "azure"), "AZURE_EXTENSION_DIR": str(extensions)}
         # Elsewhere, because `python -m` looks into the current folder first, where the checkout may be.
-        return az.run_process(*args, env=env, cwd=tmp_path, timeout=280)
+        return az.run_process(*args, env=env, cwd=tmp_path)
 
-    built_in = stock("batchai", "workspace", "list")
+    built_in = stock("batchai", "workspace", "list", extensions=tmp_path / "none")
     assert built_in.code == 1
     assert "az login" in built_in.stderr  # the module that ships with az knows no other service than Azure
 
-    added = stock("extension", "add", "--source", str(wheel), "-y")
-    assert added.code == 0, added.stderr
     listed = stock("extension", "list").json()
     assert [(found["name"], found["version"]) for found in listed] == [("batchai", version())]
 
@@ -70,7 +78,7 @@ def test_stock_az_runs_the_installed_wheel(wheel: Path, home: Path, tmp_path: Pa
     outcome = stock("batchai", "workspace", "list")
     assert (outcome.code, outcome.json()) == (0, []), outcome.stderr
     # ...with the service that is in the wheel.
-    installed = tmp_path / "extensions" / "batchai"
+    installed = extensions / "batchai"
     service = Path(f"/proc/{Service(home).info['pid']}/cmdline").read_bytes().decode()
     assert str(installed / "azext_batchai") in service
 
@@ -79,6 +87,34 @@ def test_stock_az_runs_the_installed_wheel(wheel: Path, home: Path, tmp_path: Pa
     assert quiet.stderr == ""  # neither "altered by the following extension" nor "deprecated"
     for package in ("starlette", "uvicorn", "asyncssh"):
         assert (installed / package).is_dir()
+
+
+@pytest.mark.slow
+def test_the_quickstart_runs_inside_the_clone(extensions: Path, home: Path, tmp_path: Path) -> None:
+    """az looks for packages in the current folder first; the installed extension is to run all the same."""
+    clone = tmp_path / "clone"
+    shutil.copytree(CHECKOUT / "azext_batchai", clone / "azext_batchai", ignore=shutil.ignore_patterns("__pycache__"))
+    # az's own Python has none of what the extension brings with it; here the tests have it.
+    lacking = tmp_path / "lacking"
+    lacking.mkdir()
+    for package in ("starlette", "uvicorn", "asyncssh"):
+        text = f"raise ModuleNotFoundError(\"No module named '{package}'\")\n"
+        (lacking / f"{package}.py").write_text(text, encoding="utf-8")
+    env = {
+        "AZURE_CONFIG_DIR": str(tmp_path / "azure"),
+        "AZURE_EXTENSION_DIR": str(extensions),
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(lacking),
+    }
+    commands, job = quickstart()
+    (clone / "job.json").write_text(job, encoding="utf-8")
+    for arguments in commands:
+        outcome = az.run_process(*arguments, env=env, cwd=clone)
+        assert outcome.code == 0, outcome.stderr
+        if arguments[:4] == ["batchai", "job", "file", "stream"]:
+            assert re.fullmatch(r"hello from \S+\n", outcome.output)
+    service = Path(f"/proc/{Service(home).info['pid']}/cmdline").read_bytes().decode()
+    assert str(extensions / "batchai" / "azext_batchai") in service
 
 
 def test_no_warning_about_the_module_it_replaces(home: Path) -> None:

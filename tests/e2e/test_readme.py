@@ -5,36 +5,28 @@ from pathlib import Path
 
 import pytest
 
+from e2e.readme import quickstart, section
 from harness import az
 from harness.cluster import ok, wait_for_nodes
-from harness.sandbox import CHECKOUT
-
-README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-
-
-def section(title: str) -> str:
-    return re.split(r"^## ", README.split(f"\n## {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
-
-
-def blocks(text: str) -> list[str]:
-    """The indented blocks of a section, without their indentation."""
-    found = re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, flags=re.MULTILINE)
-    return [re.sub(r"^    ", "", block, flags=re.MULTILINE).strip() for block in found]
 
 
 def test_the_quickstart_runs(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    commands, job = blocks(section("Quickstart"))
+    commands, job = quickstart()
     Path("job.json").write_text(job, encoding="utf-8")
-    lines = commands.splitlines()
-    assert len(lines) == 6
-    outputs = [az.run(*line.split()[1:]) for line in lines]
+    outputs = [az.run(*arguments) for arguments in commands]
     assert [outcome.code for outcome in outputs] == [0] * 6, [outcome.stderr for outcome in outputs]
     assert re.fullmatch(r"hello from \S+\n", outputs[4].output)
     cluster = ok(az.run("batchai", "cluster", "show", "-g", "lab", "-w", "digits", "-n", "gpus"))
     assert cluster["scaleSettings"]["manual"]["targetNodeCount"] == 0
     wait_for_nodes("digits", "gpus", group="lab")
+
+
+def test_the_table_of_exit_codes_is_complete() -> None:
+    from azext_batchai.command_line.exit_status import ExitStatus
+
+    assert re.findall(r"^\| (\d+) \|", section("Commands"), flags=re.MULTILINE) == [str(int(s)) for s in ExitStatus]
 
 
 def test_the_command_table_is_complete() -> None:

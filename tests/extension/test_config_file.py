@@ -6,7 +6,7 @@ import pytest
 from azure.cli.core.azclierror import FileOperationError, InvalidArgumentValueError
 from azure.mgmt.batchai.models import ClusterCreateParameters, JobCreateParameters
 
-from azext_batchai import _config_file
+from azext_batchai.command_line import config_file
 from extension.jobs import IN_EXPERIMENT
 
 JOB = {"nodeCount": 1, "customToolkitSettings": {"commandLine": "true"}, "stdOutErrPathPrefix": "/tmp"}
@@ -20,7 +20,7 @@ def body(model) -> dict:
     "content", [JOB, {"properties": JOB}, {"$schema": "x", **JOB}, {"$schema": "x", "properties": JOB}]
 )
 def test_with_and_without_properties(write_json, content):
-    model = _config_file.load(write_json("job.json", content), "JobCreateParameters")
+    model = config_file.load(write_json("job.json", content), "JobCreateParameters")
     assert isinstance(model, JobCreateParameters)
     assert {**model.serialize()["properties"]} == JOB
 
@@ -32,7 +32,7 @@ def test_defaults_are_left_to_the_service(write_json):
         "scaleSettings": {"manual": {"targetNodeCount": 1}},
         "nodeSetup": {"mountVolumes": {"azureFileShares": [{"accountName": "a", "relativeMountPath": "p"}]}},
     }
-    model = _config_file.load(write_json("cluster.json", content), "ClusterCreateParameters")
+    model = config_file.load(write_json("cluster.json", content), "ClusterCreateParameters")
     assert isinstance(model, ClusterCreateParameters)
     assert model.vm_priority is None
     assert model.scale_settings.manual.node_deallocation_option is None
@@ -42,7 +42,7 @@ def test_defaults_are_left_to_the_service(write_json):
 def test_byte_order_mark(tmp_path):
     path = tmp_path / "job.json"
     path.write_text(json.dumps(JOB), encoding="utf-8-sig")
-    assert _config_file.load(str(path), "JobCreateParameters").node_count == 1
+    assert config_file.load(str(path), "JobCreateParameters").node_count == 1
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_faults_are_named_with_their_place(tmp_path, text, message):
     path = tmp_path / "job.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InvalidArgumentValueError) as caught:
-        _config_file.load(str(path), "JobCreateParameters")
+        config_file.load(str(path), "JobCreateParameters")
     assert message in str(caught.value)
     assert caught.value.recommendations
 
@@ -73,13 +73,13 @@ def test_not_a_text_file(tmp_path):
     path = tmp_path / "job.json"
     path.write_bytes(b"{\xff")
     with pytest.raises(InvalidArgumentValueError, match="byte 1 cannot be decoded"):
-        _config_file.load(str(path), "JobCreateParameters")
+        config_file.load(str(path), "JobCreateParameters")
 
 
 @pytest.mark.parametrize("name", ["missing.json", "."])
 def test_unreadable(tmp_path, name):
     with pytest.raises(FileOperationError, match="cannot be read"):
-        _config_file.load(str(tmp_path / name), "JobCreateParameters")
+        config_file.load(str(tmp_path / name), "JobCreateParameters")
 
 
 def test_no_traceback_reaches_the_user(az, server, tmp_path):
@@ -97,4 +97,4 @@ def test_recipes_load(shared):
     recipes = sorted((shared / "recipes").glob("*.json"))
     assert recipes
     for recipe in recipes:
-        assert _config_file.load(str(recipe), "JobCreateParameters").node_count, recipe.name
+        assert config_file.load(str(recipe), "JobCreateParameters").node_count, recipe.name

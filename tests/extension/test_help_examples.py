@@ -86,7 +86,7 @@ def examples(of_local: bool) -> list[Any]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The current folder, with the files that examples name, and an `apt` that installs nothing."""
-    from azext_batchai._user_account import generate_keys
+    from azext_batchai.ssh.user_account import generate_keys
 
     made = tmp_path_factory.mktemp("examples")
     for name, content in CONFIGURATION_FILES.items():

@@ -14,7 +14,7 @@ LIST = f"{JOB}/listRemoteLoginInformation"
 def ran(monkeypatch) -> list:
     """What was to be run over SSH: (node, credentials, command, forwards)."""
     calls = []
-    monkeypatch.setattr("azext_batchai._ssh.run", lambda *call: calls.append(call) or 7)
+    monkeypatch.setattr("azext_batchai.ssh.connection.run", lambda *call: calls.append(call) or 7)
     return calls
 
 

@@ -50,16 +50,18 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(warm, command):
     assert not {name for name in modules if name.startswith(tuple(HEAVY))}
 
 
-def test_listing_loads_no_ssh(warm, server):
+def test_listing_loads_what_it_needs_alone(warm, server):
     from extension.scripted import SUBSCRIPTION, Answer
 
-    path = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.BatchAI/workspaces"
+    path = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.BatchAI/workspaces/w/clusters"
     server.expect("GET", path, Answer(200, {"value": []}))
-    _, *rest = az_command("batchai", "workspace", "list")
+    _, *rest = az_command("batchai", "cluster", "list", "-g", "g", "-w", "w")
     done = subprocess.run([sys.executable, "-X", "importtime", *rest], capture_output=True, text=True, check=True)
     modules = imported(done.stderr)
     assert "azure.mgmt.batchai" in modules
     assert not modules & {"paramiko", "asyncssh", "msal"}
+    rooms = {name.split(".")[1] for name in modules if name.startswith("azext_batchai.")}
+    assert not rooms & {"jobs", "ssh", "storage"}
 
 
 @pytest.fixture(scope="module")

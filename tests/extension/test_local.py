@@ -5,11 +5,13 @@ import os
 import signal
 import socket
 import stat
-import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from azext_batchai import _client_factory, _service
+from azext_batchai import _client_factory
+from azext_batchai.local import embedded
 from harness.az import start_process
 from harness.processes import wait_until
 from harness.service import Service
@@ -41,7 +43,6 @@ def test_first_command_starts_it_and_says_so_once(az, home):
     assert (second.code, second.stderr) == (0, "")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="modes are those of POSIX")
 def test_state_is_private(az, home):
     az("batchai", "local", "up")
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (home, *home.iterdir())}
@@ -81,6 +82,19 @@ def test_port_in_use(az, home, busy_port):
     assert str(busy_port) in done.stderr
     assert "Traceback" not in done.stderr
     assert _leftovers(home) == []
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+@pytest.mark.parametrize("command", ["workspace list", "local up"])
+def test_elsewhere_than_on_linux(az, monkeypatch, tmp_path, platform, command):
+    monkeypatch.setenv("AZURE_BATCHAI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("azext_batchai.local.embedded.sys", SimpleNamespace(platform=platform))
+    done = az("batchai", *command.split())
+    assert done.code == 1
+    assert done.stderr.startswith("ERROR: The local Batch AI service runs on Linux only.\n")
+    assert "WSL" in done.stderr
+    assert "az config set batchai.endpoint=URL" in done.stderr
+    assert not (tmp_path / "home").exists()
 
 
 def test_home_that_cannot_be_made(az, monkeypatch, tmp_path):
@@ -123,9 +137,9 @@ def test_client_follows_a_service_that_moves(home, cli_ctx):
 
 
 def test_deaf_service_is_told(home, cli_ctx, monkeypatch):
-    monkeypatch.setattr("azext_batchai._follow._SHUTDOWN_SECONDS", 0.1)
-    deaf = _service.Service(os.getpid(), "", "http://127.0.0.1:9", "s", "t", "v")
-    monkeypatch.setattr(_service, "find", lambda _: deaf)
+    monkeypatch.setattr("azext_batchai.local.reconnect._SHUTDOWN_SECONDS", 0.1)
+    deaf = embedded.Service(os.getpid(), "", "http://127.0.0.1:9", "s", "t", "v")
+    monkeypatch.setattr(embedded, "find", lambda _: deaf)
     client = _client_factory.batchai(cli_ctx)
     from azure.cli.core.azclierror import AzureConnectionError
 
@@ -134,10 +148,9 @@ def test_deaf_service_is_told(home, cli_ctx, monkeypatch):
 
 
 def test_pid_of_another_process_is_not_ours(cli_ctx):
-    start_time = _service._process_start_time(os.getpid())
-    facts = (os.getpid(), start_time, "e", "s", "t", "v")
-    assert _service.Service(*facts).alive
-    assert not _service.Service(os.getpid(), start_time + "0", "e", "s", "t", "v").alive or not start_time
+    start_time = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    assert embedded.Service(os.getpid(), start_time, "e", "s", "t", "v").alive
+    assert not embedded.Service(os.getpid(), start_time + "0", "e", "s", "t", "v").alive
 
 
 def test_settings_are_handed_on(cli_ctx, monkeypatch):
@@ -148,7 +161,7 @@ def test_settings_are_handed_on(cli_ctx, monkeypatch):
     monkeypatch.setattr(
         cli_ctx.config, "get", lambda section, key, fallback=None: values.get(key) or config(section, key, fallback)
     )
-    environment = _service._environment(cli_ctx)
+    environment = embedded._environment(cli_ctx)
     assert environment["AZURE_BATCHAI_NODE_IDLE_SECONDS"] == "30"
     assert environment["AZURE_BATCHAI_KILL_GRACE_SECONDS"] == "7"
 
@@ -164,7 +177,6 @@ def test_logs(az, home):
     assert az("batchai", "local", "logs", "--tail", "0").output == ""
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
 def test_logs_are_followed(az, home):
     az("batchai", "local", "up")
     process = start_process("batchai", "local", "logs", "--follow")

@@ -24,8 +24,8 @@ from azure.cli.core.azclierror import (
     UnauthorizedError,
 )
 
-from azext_batchai import _ssh_forward
 from azext_batchai.custom.node import exec_on_node, list_nodes
+from azext_batchai.ssh import forward as ssh_forward
 from harness import processes, ssh_node
 from harness.sandbox import CHECKOUT
 from harness.ssh_node import PASSWORD, USER, SshNode, shout, shouting
@@ -346,13 +346,13 @@ class TestForward:
         ],
     )
     def test_syntax(self, text: str, local: str, remote: str) -> None:
-        (forward,) = _ssh_forward.parse(text)
+        (forward,) = ssh_forward.parse(text)
         assert (str(forward.local), str(forward.remote)) == (local, remote)
 
     @pytest.mark.parametrize("text", ["x", "80", "80:h", "a:b:c:d:80", "99999:h:1", "1:h:x", "1:h:0", "1::2", "[x:1"])
     def test_wrong_syntax(self, text: str) -> None:
         with pytest.raises(InvalidArgumentValueError, match="--address/-L '") as raised:
-            _ssh_forward.parse([text])
+            ssh_forward.parse([text])
         assert "-L 8080:localhost:8080" in advice(raised)
 
 
@@ -365,10 +365,10 @@ class TestProcess:
         code = (
             "import sys\n"
             "from pathlib import Path\n"
-            "from azext_batchai import _ssh, _ssh_forward\n"
-            f"node = _ssh.Node('tvm-1', '127.0.0.1', {port}, {USER!r}, Path({known_hosts!r}))\n"
-            f"login = _ssh.Credentials({key!r})\n"
-            f"sys.exit(_ssh.run(node, login, {command!r}, _ssh_forward.parse({address!r})))\n"
+            "from azext_batchai.ssh import connection, forward\n"
+            f"node = connection.Node('tvm-1', '127.0.0.1', {port}, {USER!r}, Path({known_hosts!r}))\n"
+            f"login = connection.Credentials({key!r})\n"
+            f"sys.exit(connection.run(node, login, {command!r}, forward.parse({address!r})))\n"
         )
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
         return subprocess.Popen([sys.executable, "-c", code], cwd=CHECKOUT, **streams)

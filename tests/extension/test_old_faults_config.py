@@ -7,7 +7,7 @@ import sys
 import pytest
 from azure.cli.core.azclierror import InvalidArgumentValueError
 
-from azext_batchai import _config_file
+from azext_batchai.command_line import config_file
 from extension.builtin import OF_CLUSTER, OF_JOB
 from extension.jobs import CLUSTER, IN_EXPERIMENT, JOB, JOB_NOT_FOUND
 from extension.scripted import Answer
@@ -77,7 +77,7 @@ class TestUnknownKeys:
             from azure.mgmt.batchai import models
 
             classes = {name: item for name, item in vars(models).items() if isinstance(item, type)}
-            unknown = _config_file._check(properties, models.JobCreateParameters, classes, "", prefix="properties.")
+            unknown = config_file._check(properties, models.JobCreateParameters, classes, "", prefix="properties.")
             assert list(unknown) == [], recipe.name
 
 
@@ -151,7 +151,7 @@ class TestOtherPlaces:
     )
     def test_faults_in_it(self, text, message):
         with pytest.raises(InvalidArgumentValueError, match=message):
-            _config_file.load(text, "JobCreateParameters")
+            config_file.load(text, "JobCreateParameters")
 
     def test_fault_on_standard_input(self, az, server, stdin):
         stdin(b"{")

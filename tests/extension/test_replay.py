@@ -61,7 +61,7 @@ def storage(monkeypatch):
 
 @pytest.fixture
 def no_pauses(monkeypatch):
-    monkeypatch.setattr("azext_batchai.custom.job._sleep", lambda *_: None)
+    monkeypatch.setattr("azext_batchai.jobs.wait._sleep", lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from azext_batchai._spellings import modernize
+from azext_batchai.command_line.spellings import modernize
 from extension.jobs import CLUSTER, IN_EXPERIMENT, JOB, JOB_NOT_FOUND
 from extension.scripted import SUBSCRIPTION, Answer
 

@@ -48,7 +48,7 @@ def test_characters_cut_in_two(az, server):
 
 def test_output_that_is_not_utf8(server, tmp_path):
     """A console of another encoding gets the text, not the bytes."""
-    from azext_batchai._stream import _Output
+    from azext_batchai.jobs.stream import _Output
 
     path = tmp_path / "out"
     with path.open("w", encoding="latin-1") as stdout:
@@ -73,7 +73,7 @@ def test_expired_url_is_renewed(az, server):
 
 
 def test_url_is_renewed_before_it_expires(az, server, monkeypatch):
-    monkeypatch.setattr("azext_batchai._stream._URL_SECONDS", 0)
+    monkeypatch.setattr("azext_batchai.jobs.stream._URL_SECONDS", 0)
     file = GrowingFile(server, b"a", b"ab", b"abc")
     assert az(*STREAM).output == "abc"
     assert file.listings == 1 + file.downloads
@@ -86,7 +86,7 @@ def test_server_faults_are_outlived(az, server):
 
 
 def test_server_that_stays_broken(az, server, monkeypatch):
-    monkeypatch.setattr("azext_batchai._stream._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("azext_batchai.jobs.stream._PATIENCE_SECONDS", 0.2)
     GrowingFile(server, b"all").faults = [Answer(500)] * 1000
     done = az(*STREAM)
     assert done.code == 1
@@ -95,7 +95,7 @@ def test_server_that_stays_broken(az, server, monkeypatch):
 
 
 def test_unreachable_file_server(az, server, monkeypatch):
-    monkeypatch.setattr("azext_batchai._stream._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("azext_batchai.jobs.stream._PATIENCE_SECONDS", 0.2)
     url = f"http://127.0.0.1:9/file?{SECRET}"
     server.on("GET", JOB, job("running"))
     listing = {"value": [{"name": "stdout.txt", "fileType": "file", "downloadUrl": url, "properties": {}}]}

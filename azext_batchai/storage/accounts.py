@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from knack.log import get_logger
 
-from azext_batchai._arm import STORAGE_API, Arm, Json, resource_group, url_path
+from azext_batchai.transport.arm import STORAGE_API, Arm, Json, resource_group, url_path
 
 logger = get_logger(__name__)
 
@@ -42,10 +42,10 @@ def create_folder(arm: Arm, folder_path: str) -> Json:
 
 def find_account(arm: Arm, account: str) -> str:
     """The path of the subscription's account of that name. Raises ResourceNotFoundError."""
-    for item in arm.list(_PROVIDER, STORAGE_API):
-        if item["name"] == account:
-            return account_path(item["id"].split("/")[4], account)
-    raise _unknown_account(account)
+    groups = _groups(arm)
+    if account not in groups:
+        raise _unknown_account(account)
+    return account_path(groups[account], account)
 
 
 def key_of(arm: Arm, path: str) -> str:
@@ -106,8 +106,7 @@ class Accounts:
 
     def _group_of(self, account: str) -> str:
         if self._groups is None:
-            found = self._arm.list(_PROVIDER, STORAGE_API)
-            self._groups = {item["name"]: item["id"].split("/")[4] for item in found}
+            self._groups = _groups(self._arm)
         if account not in self._groups:
             if not self._local:
                 raise _unknown_account(account)
@@ -115,6 +114,11 @@ class Accounts:
             self._groups[account] = self._group
             logger.warning("Created the storage account %s: %s", account, local_path(made) or "(local)")
         return self._groups[account]
+
+
+def _groups(arm: Arm) -> dict[str, str]:
+    """The accounts of the subscription: name -> resource group."""
+    return {item["name"]: item["id"].split("/")[4] for item in arm.list(_PROVIDER, STORAGE_API)}
 
 
 def _unknown_account(account: str) -> Exception:

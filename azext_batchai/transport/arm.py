@@ -120,6 +120,16 @@ def resource_group(name: str) -> str:
     return url_path("resourceGroups", name)
 
 
+def locate(name_or_id: str, resource_group_name: str, workspace_name: str) -> tuple[str, str, str]:
+    """Resource group, workspace and name of the resource in a workspace that `name_or_id` means."""
+    if not name_or_id.startswith("/"):
+        return resource_group_name, workspace_name, name_or_id
+    from azure.mgmt.core.tools import parse_resource_id
+
+    parts = parse_resource_id(name_or_id)
+    return parts["resource_group"], parts["name"], parts["resource_name"]
+
+
 def _body(response: Any) -> Json:
     text = response.http_response.text()
     return json.loads(text) if text else {}

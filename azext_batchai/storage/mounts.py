@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from azext_batchai._storage import Accounts
+from azext_batchai import _client_factory as clients
+from azext_batchai.storage.accounts import Accounts
+from azext_batchai.transport import file_servers
+from azext_batchai.transport.arm import Arm
 
 # What a configuration file may hold in place of a name and a key.
 ACCOUNT_PLACEHOLDER = "<AZURE_BATCHAI_STORAGE_ACCOUNT>"
 KEY_PLACEHOLDER = "<AZURE_BATCHAI_STORAGE_KEY>"
+
+
+@dataclass(frozen=True)
+class MountFlags:  # pylint: disable=too-many-instance-attributes
+    """The flags of `create` commands that say what to mount, and from which storage account; None: not given."""
+
+    nfs: str | None
+    nfs_mount_path: str
+    azure_file_share: str | None
+    afs_mount_path: str
+    container_name: str | None
+    container_mount_path: str
+    account_name: str | None
+    account_key: str | None
 
 
 class Mounts:
@@ -20,17 +39,44 @@ class Mounts:
     (Not AZURE_STORAGE_ACCOUNT: which account a cluster mounts is to be the user's explicit choice.)
     """
 
-    def __init__(self, cli_ctx: Any, accounts: Accounts, account: str | None, key: str | None) -> None:
-        self._accounts = accounts
+    def __init__(
+        self, cli_ctx: Any, client: Any, resource_group_name: str, workspace_name: str, flags: MountFlags
+    ) -> None:
+        self._client = client
+        self._place = (resource_group_name, workspace_name)
+        self._flags = flags
+        self._accounts = Accounts(Arm(client), resource_group_name, clients.is_local(cli_ctx))
         self._suffix = cli_ctx.cloud.suffixes.storage_endpoint
-        if account:
-            self._account, self._key = account, key or ""
+        if flags.account_name:
+            self._account, self._key = flags.account_name, flags.account_key or ""
         else:
             self._account = cli_ctx.config.get("batchai", "storage_account", fallback="")
             self._key = cli_ctx.config.get("batchai", "storage_key", fallback="")
 
-    def complete(self, volumes: Any) -> None:
-        """Fill in names and keys that the configuration file left open."""
+    def complete(self, volumes: Any, check_file_server: Callable[[Any], None] = lambda _: None) -> Any:
+        """The volumes of the configuration file (SDK MountVolumes or None) with those of the flags.
+
+        Fills in names and keys that were left open, and makes what the embedded service lacks. `check_file_server`
+        may refuse the file server of --nfs.
+        """
+        self._complete_file(volumes)
+        flags = self._flags
+        if flags.nfs:
+            file_server = file_servers.find(self._client, flags.nfs, *self._place)
+            check_file_server(file_server)
+            volumes = self._file_server(volumes, file_server.id, flags.nfs_mount_path)
+        if flags.azure_file_share:
+            account = self._required_account()
+            key = self._key_of(account)
+            volumes = self.share_of(volumes, account, key, flags.azure_file_share, flags.afs_mount_path)
+        if flags.container_name:
+            account = self._required_account()
+            key = self._key_of(account)
+            volumes = self.container_of(volumes, account, key, flags.container_name, flags.container_mount_path)
+        self._accounts.provide(volumes)
+        return volumes
+
+    def _complete_file(self, volumes: Any) -> None:
         if volumes is None:
             return
         for share in volumes.azure_file_shares or []:
@@ -40,17 +86,8 @@ class Mounts:
                 self._refuse("An azureBlobFileSystems entry of the configuration file has no accountName.")
             self._complete_account(blobs)
 
-    def share(self, volumes: Any, name: str, mount_path: str) -> Any:
-        """Add the Azure file share `name`; returns the volumes."""
-        account = self._required_account()
-        return self.share_of(volumes, account, self._key_of(account), name, mount_path)
-
-    def container(self, volumes: Any, name: str, mount_path: str) -> Any:
-        """Add the blob container `name`; returns the volumes."""
-        account = self._required_account()
-        return self.container_of(volumes, account, self._key_of(account), name, mount_path)
-
     def share_of(self, volumes: Any, account: str, key: str, name: str, mount_path: str) -> Any:
+        """Add the Azure file share `name` of that account; returns the volumes."""
         from azure.mgmt.batchai import models
 
         volumes = volumes or models.MountVolumes()
@@ -67,6 +104,7 @@ class Mounts:
 
     @staticmethod
     def container_of(volumes: Any, account: str, key: str, name: str, mount_path: str) -> Any:
+        """Add the blob container `name` of that account; returns the volumes."""
         from azure.mgmt.batchai import models
 
         volumes = volumes or models.MountVolumes()
@@ -82,8 +120,7 @@ class Mounts:
         return volumes
 
     @staticmethod
-    def file_server(volumes: Any, file_server_id: str, mount_path: str) -> Any:
-        """Add the file server with this ARM id; returns the volumes."""
+    def _file_server(volumes: Any, file_server_id: str, mount_path: str) -> Any:
         from azure.mgmt.batchai import models
 
         volumes = volumes or models.MountVolumes()

@@ -10,7 +10,7 @@ from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.policies import HTTPPolicy
 from knack.log import get_logger
 
-from azext_batchai import _service
+from azext_batchai.local import embedded
 
 logger = get_logger(__name__)
 
@@ -18,10 +18,10 @@ logger = get_logger(__name__)
 _SHUTDOWN_SECONDS = 3
 
 
-class FollowService(HTTPPolicy):  # type: ignore[type-arg]  # pylint: disable=too-few-public-methods
+class ReconnectPolicy(HTTPPolicy):  # type: ignore[type-arg]  # pylint: disable=too-few-public-methods
     """Send a request again, once, to the service started anew when there was none at the address known."""
 
-    def __init__(self, cli_ctx: Any, service: _service.Service) -> None:
+    def __init__(self, cli_ctx: Any, service: embedded.Service) -> None:
         super().__init__()
         self.credential = AzureKeyCredential(service.token)
         self._cli_ctx = cli_ctx
@@ -50,7 +50,7 @@ class FollowService(HTTPPolicy):  # type: ignore[type-arg]  # pylint: disable=to
 
     def _find_again(self) -> None:
         deadline = time.monotonic() + _SHUTDOWN_SECONDS
-        while (found := _service.find(self._cli_ctx)) == self._service and time.monotonic() < deadline:
+        while (found := embedded.find(self._cli_ctx)) == self._service and time.monotonic() < deadline:
             time.sleep(0.05)
         if found == self._service:
             from azure.cli.core.azclierror import AzureConnectionError
@@ -61,7 +61,7 @@ class FollowService(HTTPPolicy):  # type: ignore[type-arg]  # pylint: disable=to
                 "and the next command starts it again.",
             )
         self._left.add(self._service.endpoint)
-        self._service = found or _service.start(self._cli_ctx)
+        self._service = found or embedded.start(self._cli_ctx)
         self._left.discard(self._service.endpoint)
         self.credential.update(self._service.token)
 

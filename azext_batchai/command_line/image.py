@@ -1,11 +1,11 @@
-"""What the nodes of a cluster are made of, and how many there are."""
+"""Images of nodes: --image and --custom-image."""
 
 from __future__ import annotations
 
 from typing import Any
 
 # alias -> publisher, offer, sku (wire.md 2)
-IMAGE_ALIASES = {
+ALIASES = {
     "UbuntuLTS": ("Canonical", "UbuntuServer", "16.04-LTS"),
     "UbuntuDSVM": ("microsoft-ads", "linux-data-science-vm-ubuntu", "linuxdsvmubuntu"),
 }
@@ -27,31 +27,10 @@ def image_reference(image: str | None, custom_image: str | None) -> Any:
     )
 
 
-def scale_settings(target: int | None, minimum: int | None, maximum: int | None) -> Any:
-    """The SDK ScaleSettings of --target, --min and --max (validated as a pair); None where none is given."""
-    from azure.mgmt.batchai import models
-
-    if minimum is None or maximum is None:
-        return None if target is None else models.ScaleSettings(manual=_manual(target))
-    if minimum == maximum and target in (None, minimum):
-        return models.ScaleSettings(manual=_manual(minimum))
-    return models.ScaleSettings(
-        auto_scale=models.AutoScaleSettings(
-            minimum_node_count=minimum, maximum_node_count=maximum, initial_node_count=target or 0
-        )
-    )
-
-
-def _manual(target: int) -> Any:
-    from azure.mgmt.batchai import models
-
-    return models.ManualScaleSettings(target_node_count=target)
-
-
 def _specification(image: str) -> tuple[str, str, str, str]:
     from azure.cli.core.azclierror import InvalidArgumentValueError
 
-    for alias, (publisher, offer, sku) in IMAGE_ALIASES.items():
+    for alias, (publisher, offer, sku) in ALIASES.items():
         if alias.lower() == image.lower():
             return publisher, offer, sku, ""
     parts = image.split(":")
@@ -59,5 +38,5 @@ def _specification(image: str) -> tuple[str, str, str, str]:
         return parts[0], parts[1], parts[2], parts[3]
     raise InvalidArgumentValueError(
         f"--image '{image}' is neither an alias nor publisher:offer:sku:version.",
-        recommendation=f"The aliases are {' and '.join(IMAGE_ALIASES)}; the version may be empty (a:b:c:).",
+        recommendation=f"The aliases are {' and '.join(ALIASES)}; the version may be empty (a:b:c:).",
     )

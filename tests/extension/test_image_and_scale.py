@@ -3,7 +3,8 @@
 import pytest
 from azure.cli.core.azclierror import InvalidArgumentValueError, RequiredArgumentMissingError
 
-from azext_batchai import _nodes
+from azext_batchai.command_line.image import image_reference
+from azext_batchai.command_line.scale import scale_settings
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ from azext_batchai import _nodes
     ],
 )
 def test_scale_settings(given, expected):
-    settings = _nodes.scale_settings(*given)
+    settings = scale_settings(*given)
     assert (settings.serialize() if settings else None) == expected
 
 
@@ -37,16 +38,16 @@ def test_scale_settings(given, expected):
     ],
 )
 def test_image(image, expected):
-    assert _nodes.image_reference(image, None).serialize() == expected
-    assert _nodes.image_reference(image, "/id").serialize() == {**expected, "virtualMachineImageId": "/id"}
+    assert image_reference(image, None).serialize() == expected
+    assert image_reference(image, "/id").serialize() == {**expected, "virtualMachineImageId": "/id"}
 
 
 @pytest.mark.parametrize("image", ["Windows", "a:b:c", "a:b:c:d:e", "a::c:1", ":b:c:1"])
 def test_no_image(image):
     with pytest.raises(InvalidArgumentValueError, match="neither an alias nor publisher:offer:sku:version"):
-        _nodes.image_reference(image, None)
+        image_reference(image, None)
 
 
 def test_custom_image_needs_its_base():
     with pytest.raises(RequiredArgumentMissingError, match="--custom-image is given without --image"):
-        _nodes.image_reference(None, "/id")
+        image_reference(None, "/id")

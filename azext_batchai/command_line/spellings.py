@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from azext_batchai.command_line.exit_status import ExitStatus
+
 Words = tuple[str, ...]
 
 
@@ -122,4 +124,4 @@ def _refuse(message: str) -> NoReturn:
     error = UnrecognizedArgumentError(message)
     error.print_error()
     error.send_telemetry()
-    sys.exit(2)
+    sys.exit(ExitStatus.WRONG_COMMAND_LINE)

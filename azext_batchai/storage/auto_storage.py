@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 import string
 from dataclasses import dataclass
+from typing import Any
 
 from knack.log import get_logger
 
-from azext_batchai import _storage as storage
-from azext_batchai._arm import RESOURCES_API, Arm, resource_group
+from azext_batchai.storage import accounts
+from azext_batchai.storage.mounts import Mounts
+from azext_batchai.transport.arm import RESOURCES_API, Arm, resource_group
 
 logger = get_logger(__name__)
 
@@ -27,6 +29,11 @@ class AutoStorage:
     account: str
     key: str
 
+    def mount(self, mounts: Mounts, volumes: Any) -> Any:
+        """Add the share and the container to `volumes` (SDK MountVolumes or None); returns the volumes."""
+        volumes = mounts.share_of(volumes, self.account, self.key, SHARE, SHARE_MOUNT_PATH)
+        return mounts.container_of(volumes, self.account, self.key, CONTAINER, CONTAINER_MOUNT_PATH)
+
 
 def provide(arm: Arm, location: str) -> AutoStorage:
     """The auto storage account of a region, with its share and its container; made where they are missing."""
@@ -38,16 +45,16 @@ def provide(arm: Arm, location: str) -> AutoStorage:
     else:
         account = _new(arm, location)
         logger.warning("Created the auto storage account %s in resource group %s.", account, GROUP)
-    share = storage.create_folder(arm, storage.share_path(GROUP, account, SHARE))
-    container = storage.create_folder(arm, storage.container_path(GROUP, account, CONTAINER))
+    share = accounts.create_folder(arm, accounts.share_path(GROUP, account, SHARE))
+    container = accounts.create_folder(arm, accounts.container_path(GROUP, account, CONTAINER))
     for resource, mount in ((share, SHARE_MOUNT_PATH), (container, CONTAINER_MOUNT_PATH)):
-        if storage.local_path(resource):
-            logger.warning("$AZ_BATCHAI_MOUNT_ROOT/%s is %s", mount, storage.local_path(resource))
-    return AutoStorage(account, storage.key_of(arm, storage.account_path(GROUP, account)))
+        if accounts.local_path(resource):
+            logger.warning("$AZ_BATCHAI_MOUNT_ROOT/%s is %s", mount, accounts.local_path(resource))
+    return AutoStorage(account, accounts.key_of(arm, accounts.account_path(GROUP, account)))
 
 
 def _existing(arm: Arm, location: str) -> str | None:
-    for account in storage.accounts_of_group(arm, GROUP):
+    for account in accounts.accounts_of_group(arm, GROUP):
         if _region(account["location"]) == _region(location):
             return str(account["name"])
     return None
@@ -60,7 +67,7 @@ def _new(arm: Arm, location: str) -> str:
         # Account names are unique in all of Azure.
         name = _ACCOUNT_PREFIX + "".join(secrets.choice(string.ascii_lowercase) for _ in range(12))
         try:
-            storage.create_account(arm, GROUP, name, location)
+            accounts.create_account(arm, GROUP, name, location)
         except HttpResponseError as error:
             if error.status_code != 409 or attempt == _ATTEMPTS:
                 raise

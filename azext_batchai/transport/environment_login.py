@@ -13,7 +13,7 @@ from typing import Any
 
 from knack.log import get_logger
 
-from azext_batchai._arm import Arm
+from azext_batchai.transport.arm import Arm
 
 logger = get_logger(__name__)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from azext_batchai._existing import locate
+from azext_batchai.command_line.exit_status import ExitStatus, of_code
+from azext_batchai.transport.arm import locate
 
 FINISHED = ("succeeded", "failed")
 
@@ -13,12 +14,8 @@ def exit_status(job: Any) -> int:
     """The exit status of `az batchai job wait`: the job's own; 1 for a failure that has none (say, terminated)."""
     code = job.execution_info.exit_code if job.execution_info else None
     if code is None:
-        return 0 if job.execution_state == "succeeded" else 1
-    code = int(code)
-    if code < 0:  # ended by a signal: as a shell reports it
-        return 128 + -code % 128
-    # Only eight bits reach the caller: 256 must not look like success.
-    return code & 0xFF or (1 if code else 0)
+        return ExitStatus.DONE if job.execution_state == "succeeded" else ExitStatus.FAILED
+    return of_code(int(code))
 
 
 def describe(job: Any) -> str:

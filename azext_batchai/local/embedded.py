@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +17,9 @@ from knack.log import get_logger
 
 logger = get_logger(__name__)
 
-_MAIN = Path(__file__).parent / "service" / "__main__.py"
+_MAIN = Path(__file__).parents[1] / "service" / "__main__.py"
 _START_SECONDS = 30
+_START_TIME = 19  # where it is in what `_stat` returns
 _STOP_SECONDS = 15
 # `[batchai] KEY` of the az configuration -> the variable by which the service takes it.
 _SETTINGS = {
@@ -53,7 +54,8 @@ class Service:
     @property
     def alive(self) -> bool:
         """Whether the process is there and is the one that wrote the state file (pids are used again)."""
-        return _process_exists(self.pid) and self.start_time in ("", _process_start_time(self.pid))
+        fields = _stat(self.pid)
+        return bool(fields) and fields[0] not in "ZX" and fields[_START_TIME] == self.start_time
 
 
 def home(cli_ctx: Any) -> Path:
@@ -80,12 +82,22 @@ def start(cli_ctx: Any, port: int | None = None) -> Service:
     """Start the service and wait until it is ready.
 
     Two starts at once are no fault: the service that comes second reports the first one.
+    Raises ValidationError where it cannot start, as on anything but Linux.
     """
+    from azure.cli.core.azclierror import ValidationError
+
+    if not sys.platform.startswith("linux"):
+        raise ValidationError(
+            "The local Batch AI service runs on Linux only.",
+            recommendation=[
+                "Run az on a Linux machine; on Windows that can be WSL.",
+                "To use a Batch AI service elsewhere run `az config set batchai.endpoint=URL`, or set "
+                "AZURE_BATCHAI_ENDPOINT.",
+            ],
+        )
     folder = home(cli_ctx)
     answer = _launch(cli_ctx, folder, port)
     if answer.get("status") != "ready":
-        from azure.cli.core.azclierror import ValidationError
-
         raise ValidationError(
             f"The local Batch AI service did not start: {answer.get('message') or 'it said nothing about why'}"
             f"{' (' + answer['code'] + ')' if answer.get('code') else ''}",
@@ -160,7 +172,7 @@ def _launch(cli_ctx: Any, folder: Path, port: int | None) -> dict[str, Any]:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=folder,
-                **_detached(),
+                start_new_session=True,
             )
     except OSError as error:
         raise FileOperationError(
@@ -172,22 +184,18 @@ def _launch(cli_ctx: Any, folder: Path, port: int | None) -> dict[str, Any]:
 
 def _first_answer(process: subprocess.Popen[bytes], folder: Path) -> dict[str, Any]:
     """The one line of JSON that the service prints when it is ready, or when it gives up."""
-    lines: list[bytes] = []
-    stdout = process.stdout
-    assert stdout is not None
-    # A thread, because a pipe cannot be read with a time-out on every platform.
-    reader = threading.Thread(target=lambda: lines.append(stdout.readline()), daemon=True)
-    reader.start()
-    reader.join(_START_SECONDS)
-    if reader.is_alive():
-        process.kill()
-        return {"status": "failed", "message": f"it was not ready after {_START_SECONDS} s."}
-    stdout.close()
+    assert process.stdout is not None
+    with process.stdout as stdout:
+        if not select.select([stdout], [], [], _START_SECONDS)[0]:
+            process.kill()
+            process.wait()
+            return {"status": "failed", "message": f"it was not ready after {_START_SECONDS} s."}
+        line = stdout.readline()
     # Nobody waits for a process that lives on: without this, Python would warn about it.
     process.returncode = 0 if process.poll() is None else process.returncode
     try:
-        answer = json.loads(lines[0])
-    except (ValueError, IndexError):
+        answer = json.loads(line)
+    except ValueError:
         return {"status": "failed", "message": _last_line(folder / "service.log")}
     return answer if isinstance(answer, dict) else {}
 
@@ -203,57 +211,13 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _detached() -> dict[str, Any]:
-    """Popen arguments for a process that outlives the terminal."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}
-
-
-def _process_exists(pid: int) -> bool:
-    if sys.platform == "win32":
-        return _windows_process_exists(pid)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return not _is_zombie(pid)
-
-
-def _windows_process_exists(pid: int) -> bool:
-    # os.kill(pid, 0) would end the process there.
-    import ctypes
-
-    kernel32 = ctypes.windll.kernel32  # type: ignore[attr-defined]
-    still_active, query_limited_information = 259, 0x1000
-    handle = kernel32.OpenProcess(query_limited_information, False, pid)
-    if not handle:
-        return False
-    code = ctypes.c_ulong()
-    known = kernel32.GetExitCodeProcess(handle, ctypes.byref(code))
-    kernel32.CloseHandle(handle)
-    return bool(known) and code.value == still_active
-
-
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third (state) on; [] where there is no /proc."""
+    """The fields of /proc/PID/stat from the third (state) on; [] where there is no such process."""
     try:
         # The second field, the name, may hold spaces and parentheses.
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
-
-
-def _process_start_time(pid: int) -> str:
-    fields = _stat(pid)
-    return fields[19] if len(fields) > 19 else ""
-
-
-def _is_zombie(pid: int) -> bool:
-    fields = _stat(pid)
-    return bool(fields) and fields[0] == "Z"
 
 
 def _last_line(log: Path) -> str:

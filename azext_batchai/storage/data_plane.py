@@ -1,7 +1,8 @@
 """Listing folders of Azure Files and Azure Blobs over their REST API, with download links.
 
 Requests are signed with the account's key (Shared Key), links as service SAS; both as documented for `_VERSION`.
-The storage client libraries would do it too, for 300 ms at start-up.
+Not by the storage client libraries: azure-cli 2.67 ships azure-multiapi-storage and 2.91 azure-storage-*, none of them
+both, so they would have to come with the extension; and listing a folder takes 29 ms with them, 11 ms without.
 """
 
 from __future__ import annotations

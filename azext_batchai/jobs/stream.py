@@ -11,10 +11,10 @@ from typing import Any, TextIO
 
 from knack.log import get_logger
 
-from azext_batchai._errors import error_code
-from azext_batchai._http import session as http_session
-from azext_batchai._job_state import FINISHED, queue_reason
-from azext_batchai._progress import Spinner
+from azext_batchai.command_line.progress import Spinner
+from azext_batchai.jobs.state import FINISHED, queue_reason
+from azext_batchai.transport.errors import error_code
+from azext_batchai.transport.http import session as http_session
 
 logger = get_logger(__name__)
 

@@ -23,7 +23,8 @@ from azure.cli.core.azclierror import (
 )
 from knack.log import get_logger
 
-from azext_batchai import _ssh_forward
+from azext_batchai.command_line.exit_status import ExitStatus, discard_output, of_signal
+from azext_batchai.ssh import forward
 
 logger = get_logger(__name__)
 
@@ -37,8 +38,6 @@ _SIGNALS = {
     "HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "TRAP": 5, "ABRT": 6, "BUS": 7, "FPE": 8, "KILL": 9, "USR1": 10,
     "SEGV": 11, "USR2": 12, "PIPE": 13, "ALRM": 14, "TERM": 15, "XCPU": 24, "XFSZ": 25, "SYS": 31,
 }  # fmt: skip
-EXIT_OF_SIGNAL = 128  # added to the signal's number, as shells do
-EXIT_INTERRUPTED = EXIT_OF_SIGNAL + _SIGNALS["INT"]
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,7 @@ class Credentials:
     password: str | None = None
 
 
-def run(
-    node: Node, credentials: Credentials, command: str | None, forwards: Sequence[_ssh_forward.Forward] = ()
-) -> int:
+def run(node: Node, credentials: Credentials, command: str | None, forwards: Sequence[forward.Forward] = ()) -> int:
     """Run `command` on the node and return its exit status (128+n for signal n, 130 after Ctrl-C).
 
     Without a command, forward until Ctrl-C and return 0. Raises errors of azclierror.
@@ -70,20 +67,18 @@ def run(
     try:
         return asyncio.run(_run(node, credentials, command, forwards))
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED if command else 0
+        return ExitStatus.INTERRUPTED if command else ExitStatus.DONE
     except BrokenPipeError:  # who read our output has gone
-        _discard_output()
-        return EXIT_OF_SIGNAL + _SIGNALS["PIPE"]
+        discard_output()
+        return ExitStatus.BROKEN_PIPE
 
 
-async def _run(
-    node: Node, credentials: Credentials, command: str | None, forwards: Sequence[_ssh_forward.Forward]
-) -> int:
+async def _run(node: Node, credentials: Credentials, command: str | None, forwards: Sequence[forward.Forward]) -> int:
     import asyncssh
 
     reason = ""
     try:
-        async with await _connect(node, credentials) as connection, _ssh_forward.serving(connection, forwards):
+        async with await _connect(node, credentials) as connection, forward.serving(connection, forwards):
             if command:
                 status = await _execute(connection, command)
                 if status is not None:
@@ -136,7 +131,7 @@ async def _execute(connection: Any, command: str) -> int | None:
     if process.exit_signal is not None:
         name = process.exit_signal[0]
         logger.warning("The command was ended by signal %s.", name)
-        return EXIT_OF_SIGNAL + _SIGNALS.get(name, 0)
+        return of_signal(_SIGNALS.get(name, 0))
     status: int | None = process.exit_status
     return status
 
@@ -157,12 +152,6 @@ def _write(stream: Any, data: bytes) -> None:
     stream.flush()
     binary.write(data)
     binary.flush()
-
-
-def _discard_output() -> None:
-    """Keep the interpreter from failing once more when it flushes at exit."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _feed_input(process: Any) -> None:

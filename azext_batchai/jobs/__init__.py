@@ -1,0 +1,1 @@
+"""Jobs: what their state means, waiting for them, following their files."""

@@ -1,0 +1,1 @@
+"""SSH: accounts on nodes, their keys and passwords, connections and forwarded ports."""

@@ -1,0 +1,1 @@
+"""Storage accounts: found and made, mounted on clusters and jobs, listed."""

@@ -1,0 +1,1 @@
+"""How requests go to a Batch AI service: ARM, plain HTTP, the login of the environment, and what errors mean."""
