@@ -21,15 +21,12 @@ from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.instance import LOCK_FILE, Instance, process_start_time
+from azext_batchai.service.ports import Ports
 from azext_batchai.service.service import open_service
 from azext_batchai.service.settings import Settings
 from azext_batchai.service.store import Record, Store
 
 log = logging.getLogger(__name__)
-
-
-class PortError(Exception):
-    """The port asked for cannot be had."""
 
 
 class _Server(uvicorn.Server):
@@ -45,22 +42,8 @@ class _Server(uvicorn.Server):
 
 def run(settings: Settings, instance: Instance, ready: Callable[[dict[str, Any]], None]) -> None:
     """Serve until a signal or a shutdown request. Raises PortError, StateError."""
-    listener = _listen(settings.port)
+    listener = Ports(settings.home).listen("http", settings.port)
     asyncio.run(_Run(settings, instance, listener, ready).serve())
-
-
-def _listen(port: int) -> socket.socket:
-    # With the protocol named, asyncio turns Nagle's algorithm off; without it every answer waits 40 ms for an ACK.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-        listener.listen(1024)
-    except (OSError, OverflowError) as exc:
-        listener.close()
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-        raise PortError(f"Port {port} on 127.0.0.1 cannot be used: {reason}.") from None
-    return listener
 
 
 class _Run:

@@ -8,7 +8,7 @@ from harness.sandbox import CHECKOUT
 ROOT = CHECKOUT / "azext_batchai" / "service"
 # From the ground up; a room may know those before it, and its own.
 FLOORS = (
-    ("clock", "settings", "background", "store_upgrades"),
+    ("clock", "settings", "background", "store_upgrades", "ports"),
     ("store",),
     ("secrets_vault", "arm", "instance"),
     ("storage",),
