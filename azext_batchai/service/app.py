@@ -120,7 +120,7 @@ _PATTERNS = {pattern for _, pattern in ROUTES}
 class Application:
     """The ASGI application of one service; `local` answers /_local/... requests."""
 
-    def __init__(self, service: Service, token: str, local: Callable[[str, str], Awaitable[Reply]]) -> None:
+    def __init__(self, service: Service, token: str, local: Callable[[str, str, Any], Awaitable[Reply]]) -> None:
         self._service = service
         self._token = token
         self._local = local
@@ -150,7 +150,7 @@ class Application:
                 return answer
             self._authenticate(request)
             if path.startswith("/_local/"):
-                return _response(await self._local(request.method, path[len("/_local/") :]))
+                return _response(await self._local(request.method, path[len("/_local/") :], await _json(request)))
             reply = await self._dispatch(request, raw_path)
             _spare_the_wait(request, reply)
             return _response(reply)

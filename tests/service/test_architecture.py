@@ -22,6 +22,7 @@ FLOORS = (
     ("service",),
     ("resources",),
     ("app",),
+    ("front",),
     ("server",),
     ("__main__",),
 )
