@@ -9,7 +9,6 @@ import secrets
 import shutil
 import signal
 import socket
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,6 @@ from azext_batchai.service.instance import LOCK_FILE, Instance, process_start_ti
 from azext_batchai.service.ports import Ports
 from azext_batchai.service.service import open_service
 from azext_batchai.service.settings import Settings
-from azext_batchai.service.store import Record, Store
 
 if TYPE_CHECKING:
     from azext_batchai.service.front.front import Front
@@ -104,7 +102,7 @@ class _Run:
             "pid": os.getpid(),
             "processStartTime": process_start_time(os.getpid()),
             "endpoint": self._service.base_url,
-            "subscription": _subscription(self._service.store),
+            "subscription": self._service.subscription,
             "token": self._token,
             "version": VERSION,
             "startedAt": wire_now(),
@@ -183,17 +181,6 @@ class _Run:
         if self._reset:
             _erase(self._settings)
         log.info("service stopped")
-
-
-def _subscription(store: Store) -> str:
-    """The subscription of this state folder, made at its first start."""
-    record = store.get("/local/subscription")
-    if not record:
-        record = Record("/local/subscription", "local", "", {"id": str(uuid.uuid4())})
-        with store.transaction():
-            store.add(record)
-    identifier: str = record.body["id"]
-    return identifier
 
 
 def _erase(settings: Settings) -> None:

@@ -14,8 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from azext_batchai.service import hosts
 from azext_batchai.service.front import authority as authority_module
-from azext_batchai.service.front import names
 from azext_batchai.service.front.authority import Authority
 from harness import processes
 from harness.service import Service
@@ -123,16 +123,16 @@ def test_what_is_behind_the_front_lies_sealed(started: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["localhost", "127.0.0.1", "::1", names.RESOURCE_MANAGER, names.LOGIN, "a1.file.core.localhost"]
+    "name", ["localhost", "127.0.0.1", "::1", hosts.RESOURCE_MANAGER, hosts.LOGIN, "a1.file.core.localhost"]
 )
 def test_the_certificate_is_good_for_our_names(tmp_path: Path, name: str) -> None:
-    made = Authority(tmp_path, names.CERTIFIED)
+    made = Authority(tmp_path, hosts.CERTIFIED)
     assert certificate_of(made.context, made.certificate, name)
 
 
 @pytest.mark.parametrize("name", ["example.com", "notlocalhost", "10.0.0.1"])
 def test_the_authority_cannot_vouch_for_other_names(tmp_path: Path, name: str) -> None:
-    made = Authority(tmp_path, names.CERTIFIED)
+    made = Authority(tmp_path, hosts.CERTIFIED)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(forged(tmp_path, name))
     with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
@@ -170,7 +170,7 @@ def forged(folder: Path, name: str) -> Path:
 
 
 def test_the_certificate_is_renewed_while_the_service_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Authority(tmp_path, names.CERTIFIED)
+    made = Authority(tmp_path, hosts.CERTIFIED)
     first = certificate_of(made.context, made.certificate, "localhost")["serialNumber"]
     assert certificate_of(made.context, made.certificate, "localhost")["serialNumber"] == first
     later = datetime.now(timezone.utc) + timedelta(days=380)
@@ -181,8 +181,8 @@ def test_the_certificate_is_renewed_while_the_service_runs(tmp_path: Path, monke
 
 
 def test_the_authority_lives_ten_years(tmp_path: Path) -> None:
-    made = Authority(tmp_path, names.CERTIFIED)
+    made = Authority(tmp_path, hosts.CERTIFIED)
     found = x509.load_pem_x509_certificate(made.certificate.read_bytes())
     assert timedelta(days=3650) < found.not_valid_after_utc - found.not_valid_before_utc < timedelta(days=3655)
-    again = Authority(tmp_path, names.CERTIFIED)
+    again = Authority(tmp_path, hosts.CERTIFIED)
     assert x509.load_pem_x509_certificate(again.certificate.read_bytes()).serial_number == found.serial_number

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from azext_batchai.service import hosts
 from azext_batchai.service.arm.errors import ArmError
-from azext_batchai.service.front import KEY, names
+from azext_batchai.service.front import KEY
 from azext_batchai.service.front.authority import Authority
 from azext_batchai.service.front.proxy import Proxy, Upstream
 from azext_batchai.service.ports import PortError, Ports
@@ -77,7 +78,7 @@ class Front:
         self._proxy.upstream = upstream
 
     async def _listen(self) -> Proxy:
-        authority = await asyncio.to_thread(Authority, self._folder, names.CERTIFIED)
+        authority = await asyncio.to_thread(Authority, self._folder, hosts.CERTIFIED)
         loop = asyncio.get_running_loop()
         tls = self._ports.listen("tls")
         proxy = Proxy(tls.getsockname())
@@ -86,9 +87,9 @@ class Front:
             "certificate": str(authority.certificate),
             "endpoint": f"https://localhost:{tls.getsockname()[1]}",
             "proxy": f"http://127.0.0.1:{entrance.getsockname()[1]}",
-            "resourceManager": f"https://{names.RESOURCE_MANAGER}",
-            "login": f"https://{names.LOGIN}",
-            "storageSuffix": names.STORAGE_SUFFIX,
+            "resourceManager": f"https://{hosts.RESOURCE_MANAGER}",
+            "login": f"https://{hosts.LOGIN}",
+            "storageSuffix": hosts.STORAGE_SUFFIX,
         }
         self._servers = [
             await loop.create_server(self._protocol, sock=tls, ssl=authority.context, backlog=1024),

@@ -14,8 +14,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from azext_batchai.service.front.names import is_ours
-from azext_batchai.service.front.peer import is_own_user
+from azext_batchai.service.hosts import is_ours
+from azext_batchai.service.peer import is_own_user
 
 log = logging.getLogger(__name__)
 

@@ -140,7 +140,7 @@ class DataPlane:
         return await operation.handler(call)
 
     def _authorize(self, call: StorageCall) -> Grant:
-        keys = account_keys(self._vault, call.account).values()
+        keys = account_keys(self._vault, self._layout, call.account).values()
         names = (call.account, call.endpoint)  # some clients take the first segment of the path for the account
         if "authorization" in call.headers:
             query = call.request.scope["query_string"].decode("latin-1")
