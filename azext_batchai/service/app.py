@@ -135,7 +135,7 @@ class Application:
         self._tokens = Tokens(service.vault.derive("tokens"))
         self._local = local
         self._signer = links.LinkSigner(service.vault.derive("links"))
-        self._data_plane = DataPlane(service.storage, service.vault)
+        self._data_plane = DataPlane(service.storage, service.vault, self._tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -16,7 +16,7 @@ CERTIFIED = (
     *(f"*.{service}.{STORAGE_SUFFIX}" for service in ("blob", "file", "queue", "table", "dfs", "web")),
 )
 _OURS = re.compile(r"(?:.+\.)?(?:batchai|core)\.localhost", re.IGNORECASE)
-_STORAGE = re.compile(r"([a-z0-9]{3,24})\.(blob|file)\.core\.localhost", re.IGNORECASE)
+_STORAGE = re.compile(r"([^.]+)\.([^.]+)\.core\.localhost\.?", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]/?#@\s]+)(:[0-9]{1,5})?")
 
 
@@ -34,7 +34,7 @@ def base_url(scheme: str, authority: str) -> str:
 
 
 def storage(authority: str) -> tuple[str, str] | None:
-    """Account and service (`blob`, `file`) that a Host header names; None for any other host."""
+    """Account and service (`blob`, `file`, `queue`...) that a Host header names; None for any other host."""
     match = _STORAGE.fullmatch(authority.partition(":")[0])
     return (match[1].lower(), match[2].lower()) if match else None
 

@@ -109,7 +109,8 @@ def page(call: StorageCall, items: Iterable[T], name: Callable[[T], str]) -> tup
 
 def enumeration(call: StorageCall, **attributes: str) -> ElementTree.Element:
     """The root of a list, with what was asked for."""
-    endpoint = f"{call.request.url.scheme}://{call.request.url.netloc}/{call.endpoint}/"
+    place = f"{call.endpoint}/" if call.endpoint else ""
+    endpoint = f"{call.request.url.scheme}://{call.request.url.netloc}/{place}"
     root = ElementTree.Element("EnumerationResults", {"ServiceEndpoint": endpoint, **attributes})
     for key, tag in (
         ("prefix", "Prefix"),
