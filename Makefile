@@ -3,6 +3,7 @@
 
 PYTHON     ?= python3
 AZ_VERSION := 2.91.0
+AZ_OLDEST  := $(shell sed -n 's/.*"azext.minCliCoreVersion": "\(.*\)".*/\1/p' azext_batchai/azext_metadata.json)
 WORKERS    ?= 2
 ARGS       ?=
 
@@ -19,7 +20,10 @@ AZ_ENV := env $(foreach name,$(filter AZURE_% AZ_BATCHAI_%,$(.VARIABLES)),-u $(n
           PATH="$(CURDIR)/$(BIN):$$PATH" AZURE_CORE_COLLECT_TELEMETRY=no
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test conformance bench wheel lint azdev clean
+# The tests of the extension and those of a job: what another Python (`fast`) or azure-cli (`compat`) could break.
+FAST := tests/extension tests/e2e/test_jobs.py
+
+.PHONY: demo test fast compat conformance bench wheel lint azdev clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO)/.installed $(VENV)/.demo
@@ -27,6 +31,12 @@ demo: $(DEMO)/.installed $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+compat: .venv-oldest/.installed
+	$(<D)/bin/python -m pytest -n $(WORKERS) $(FAST) $(ARGS)
+
+fast: .venv-$(notdir $(PYTHON))/.installed
+	$(<D)/bin/python -m pytest -n $(WORKERS) $(FAST) $(ARGS)
 
 conformance: $(VENV)/.test
 	BATCHAI_EXAMPLES=200 $(BIN)/python -m pytest -n $(WORKERS) tests/wire/test_schemathesis.py tests/conformance $(ARGS)
@@ -44,7 +54,7 @@ azdev: $(AZDEV)/.installed
 wheel: $(WHEEL)
 
 clean:
-	rm -rf $(VENV) $(AZDEV) build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-* build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(WHEEL): $(VENV)/.azure-cli $(SOURCES)
@@ -71,6 +81,20 @@ $(AZDEV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(AZDEV)
 	$(AZDEV)/bin/python -m pip --disable-pip-version-check -qq install azure-cli-core==$(AZ_VERSION) azdev==0.2.13 \
 	    azure-common -r requirements.txt
+	@touch $@
+
+# Environments of `fast` and `compat`. What the extension requires is looked for last, as az has it in the folder of an
+# extension: azure-cli's own packages, which may be as old as itself, come first.
+.venv-oldest/.installed: AZ_VERSION := $(AZ_OLDEST)
+.venv-%/.installed: azext_batchai/azext_metadata.json requirements.txt tests/requirements.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	@echo "Installing azure-cli $(AZ_VERSION) into $(@D) (once, about a minute)"
+	$(@D)/bin/python -m pip --disable-pip-version-check -qq install azure-cli==$(AZ_VERSION) \
+	    $$(grep ^pytest tests/requirements.txt)
+	$(@D)/bin/python -m pip --disable-pip-version-check -qq install --target $(@D)/extension -r requirements.txt
+	echo "$(CURDIR)/$(@D)/extension" > \
+	    "$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/extension.pth"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.azure-cli requirements.txt tests/requirements.txt

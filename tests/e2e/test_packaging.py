@@ -1,5 +1,6 @@
 """The wheel: what is in it, and that stock az installs it and then runs it instead of the module it ships."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.readme import quickstart
+from e2e import readme
 from harness import az
 from harness.sandbox import CHECKOUT, version
 from harness.service import Service
@@ -52,7 +53,8 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"azext_batchai", f"batchai-{version()}.dist-info"}
     assert "azext_batchai/azext_metadata.json" in names
     assert "azext_batchai/service/__main__.py" in names
-    assert not [name for name in names if not re.search(r"\.(py|json)$|\.dist-info/", name)]  # nothing compiled
+    assert "azext_batchai/py.typed" in names
+    assert not [name for name in names if not re.search(r"\.(py|json|typed)$|\.dist-info/", name)]  # nothing compiled
     for module in (CHECKOUT / "azext_batchai").rglob("*.py"):
         assert module.relative_to(CHECKOUT).as_posix() in names
     assert metadata["Requires-Python"] == ">=3.10"
@@ -106,7 +108,7 @@ def test_the_quickstart_runs_inside_the_clone(extensions: Path, home: Path, tmp_
         "HOME": str(tmp_path),
         "PYTHONPATH": str(lacking),
     }
-    commands, job = quickstart()
+    commands, job = readme.quickstart()
     (clone / "job.json").write_text(job, encoding="utf-8")
     for arguments in commands:
         outcome = az.run_process(*arguments, env=env, cwd=clone)
@@ -147,6 +149,12 @@ def test_the_service_does_not_load_az(home: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     # A namespace package's .pth file may put `azure` itself there at start-up; nothing of az is.
     assert [name for name in eval(done.stdout) if name != "azure"] == []
+
+
+def test_what_az_is_told_of_the_extension() -> None:
+    metadata = json.loads((CHECKOUT / "azext_batchai/azext_metadata.json").read_text(encoding="utf-8"))
+    assert metadata["azext.isPreview"] is bool(re.search("[a-z]", version()))
+    assert f"azure-cli {metadata['azext.minCliCoreVersion']} or newer" in readme.TEXT
 
 
 def test_one_version(home: Path) -> None:

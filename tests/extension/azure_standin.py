@@ -79,6 +79,7 @@ class StandIn:
         """What `az cloud register` asks for."""
         login = {"loginEndpoint": self.url, "audiences": [AUDIENCE], "tenant": "common", "identityProvider": "AAD"}
         others = ("portal", "graphAudience", "gallery", "batch", "media", "sqlManagement", "vmImageAliasDoc")
+        others += ("graphEndpoint",)  # the name of 2015, which azure-cli 2.67 takes
         suffixes = {"storage": STORAGE_SUFFIX, "keyVaultDns": "vault.standin", "sqlServerHostname": "sql.standin"}
         return {
             "name": "StandIn",

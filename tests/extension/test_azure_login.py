@@ -42,6 +42,7 @@ def configuration(standin: StandIn, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("azure")
     env = {"AZURE_CONFIG_DIR": str(folder), "REQUESTS_CA_BUNDLE": str(standin.certificate)}
     register = ("cloud", "register", "-n", "StandIn", "--endpoint-resource-manager", standin.url)
+    register += ("--suffix-storage-endpoint", STORAGE_SUFFIX)  # azure-cli 2.67 does not ask for it
     for command in (register, ("cloud", "set", "-n", "StandIn"), ("config", "set", "core.instance_discovery=false")):
         done = run_process(*command, env=env)
         assert done.code == 0, done.stderr

@@ -128,14 +128,16 @@ class TestAutoStorage:
 
     def test_old(self, builtin):
         """It calls an operation that its storage SDK has no more."""
-        from azure.mgmt.storage.operations import StorageAccountsOperations
+        from azure.mgmt.storage import StorageManagementClient
+
+        accounts = StorageManagementClient(SimpleNamespace(get_token=None), SUBSCRIPTION).storage_accounts
 
         class Accounts:
             def check_name_availability(self, _: str) -> object:
                 return SimpleNamespace(name_available=True)
 
             def __getattr__(self, name: str) -> object:
-                return getattr(StorageAccountsOperations, name)
+                return getattr(accounts, name)
 
         with pytest.raises(AttributeError):
             builtin.code._create_auto_storage_account(SimpleNamespace(storage_accounts=Accounts()), "g", "eastus")
