@@ -119,9 +119,7 @@ class _Run:
         if not self._front:
             config, state = self._server.config, self._server.server_state
             self._front = Front(
-                self._settings.home,
-                self._service.store,
-                self._service.vault,
+                self._service,
                 self._ports,
                 lambda: config.http_protocol_class(config=config, server_state=state, app_state={}),  # type: ignore[call-arg]
             )

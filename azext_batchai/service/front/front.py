@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from azext_batchai.service import hosts
 from azext_batchai.service.arm.errors import ArmError
+from azext_batchai.service.azure import tenancy
 from azext_batchai.service.front import KEY
 from azext_batchai.service.front.authority import Authority
 from azext_batchai.service.front.proxy import Proxy, Upstream
 from azext_batchai.service.ports import PortError, Ports
-from azext_batchai.service.secrets_vault import Vault
-from azext_batchai.service.store import Store
+from azext_batchai.service.state import State
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +22,8 @@ log = logging.getLogger(__name__)
 class Front:
     """`protocol` makes the HTTP protocol of one connection, the same as for plain HTTP."""
 
-    def __init__(
-        self, home: Path, store: Store, vault: Vault, ports: Ports, protocol: Callable[[], asyncio.Protocol]
-    ) -> None:
-        self._folder = home / "tls"
-        self._store = store
-        self._vault = vault
+    def __init__(self, state: State, ports: Ports, protocol: Callable[[], asyncio.Protocol]) -> None:
+        self._state = state
         self._ports = ports
         self._protocol = protocol
         self._servers: list[asyncio.Server] = []
@@ -43,7 +38,7 @@ class Front:
 
     async def resume(self) -> None:
         """Open again what was open when an earlier service ended."""
-        asked = self._vault.open(KEY)
+        asked = self._state.vault.open(KEY)
         if asked:
             try:
                 await self._open(Upstream(**asked))
@@ -61,8 +56,8 @@ class Front:
             await self._open(upstream)
         except PortError as exc:
             raise ArmError(503, "ServiceUnavailable", str(exc)) from None
-        with self._store.transaction():
-            self._vault.seal(KEY, vars(upstream))
+        with self._state.store.transaction():
+            self._state.vault.seal(KEY, vars(upstream))
         return self._facts
 
     def close(self) -> None:
@@ -78,7 +73,7 @@ class Front:
         self._proxy.upstream = upstream
 
     async def _listen(self) -> Proxy:
-        authority = await asyncio.to_thread(Authority, self._folder, hosts.CERTIFIED)
+        authority = await asyncio.to_thread(Authority, self._state.settings.home / "tls", hosts.CERTIFIED)
         loop = asyncio.get_running_loop()
         tls = self._ports.listen("tls")
         proxy = Proxy(tls.getsockname())
@@ -87,9 +82,15 @@ class Front:
             "certificate": str(authority.certificate),
             "endpoint": f"https://localhost:{tls.getsockname()[1]}",
             "proxy": f"http://127.0.0.1:{entrance.getsockname()[1]}",
+            "cloud": tenancy.CLOUD,
             "resourceManager": f"https://{hosts.RESOURCE_MANAGER}",
             "login": f"https://{hosts.LOGIN}",
+            "graph": f"https://{hosts.GRAPH}",
             "storageSuffix": hosts.STORAGE_SUFFIX,
+            "tenant": tenancy.tenant(self._state.vault),
+            "principal": tenancy.principal(self._state.vault),
+            "subscription": self._state.subscription,
+            "subscriptionName": tenancy.SUBSCRIPTION_NAME,
         }
         self._servers = [
             await loop.create_server(self._protocol, sock=tls, ssl=authority.context, backlog=1024),
