@@ -408,6 +408,29 @@ examples:
     text: az batchai local logs --tail 20 --follow
 """
 
+helps["batchai local env"] = """
+type: command
+short-summary: Print what turns a shell to the local cloud, so that every `az` in it talks to the service on this machine.
+long-summary: |
+    The shell gets an az configuration of its own, registered and logged in; yours (~/.azure) is left as it is. Resource groups, storage accounts and Batch AI work as in Azure, and `az account show` says that this is the local cloud.
+examples:
+  - name: Turn this shell to the local cloud, with eval "$(...)" around it.
+    text: az batchai local env
+  - name: Turn it back, with eval "$(...)" around it.
+    text: az batchai local env --unset
+  - name: The same for fish, with | source behind it.
+    text: az batchai local env --shell fish
+"""
+
+helps["batchai local run"] = """
+type: command
+short-summary: Run a program in the local cloud, so that every `az` in it talks to the service on this machine.
+long-summary: It ends with the exit code of the program. What `az batchai local env` sets is set for the program alone.
+examples:
+  - name: Run an old script, unchanged.
+    text: az batchai local run -- ./script.sh
+"""
+
 helps["batchai local connection-string"] = """
 type: command
 short-summary: Print the connection string of a storage account, for `az storage` and the storage SDKs.

@@ -32,6 +32,10 @@ class BatchAICommandsLoader(AzCommandsLoader):
 
             redaction.install()
         # The list is the one that is parsed later. A command that is in no table would cost a search of seconds.
+        if args and args[:3] == ["batchai", "local", "run"]:
+            from azext_batchai.local import program
+
+            program.take(self.cli_ctx, args)
         modernize(args or [])
         load_command_table(self, args)
         return self.command_table

@@ -297,6 +297,25 @@ def _local(self: Any) -> None:
         )
     with self.argument_context("batchai local connection-string") as c:
         c.argument("account_name", options_list=["--account-name", "-n"], help="Name of the storage account.")
+    for command in ("env", "run"):
+        with self.argument_context(f"batchai local {command}") as c:
+            c.argument(
+                "with_defaults",
+                options_list=["--with-defaults"],
+                action="store_true",
+                help="Take your own defaults along (`az configure --defaults`).",
+            )
+    with self.argument_context("batchai local env") as c:
+        c.argument(
+            "shell",
+            options_list=["--shell"],
+            arg_type=get_enum_type(["bash", "zsh", "fish", "powershell", "cmd"]),
+            help="Shell to write for. By default your own.",
+        )
+        c.argument("unset", options_list=["--unset"], action="store_true", help="Write what takes the shell back.")
+        c.argument("as_json", options_list=["--json"], action="store_true", help="Return the variables as JSON.")
+    with self.argument_context("batchai local run") as c:
+        c.positional("words", nargs="*", metavar="PROGRAM", help="The program and its arguments, behind `--`.")
     with self.argument_context("batchai local preempt") as c:
         c.argument("node_id", options_list=["--node-id", "-n"], help="ID of the node to take away.")
     with self.argument_context("batchai local logs") as c:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from knack.log import get_logger
 
 from azext_batchai.command_line.exit_status import ExitStatus
-from azext_batchai.local import embedded
+from azext_batchai.local import cloud, embedded, environment, program, shells
 
 logger = get_logger(__name__)
 
@@ -92,6 +93,49 @@ def show_connection_string(client: Any, account_name: str) -> dict[str, str]:
         f"AccountKey={accounts.key_of(arm, path)};"
         f"BlobEndpoint={endpoints['blob']};FileEndpoint={endpoints['file']}"
     }
+
+
+def show_environment(
+    cmd: Any,
+    shell: str | None = None,
+    unset: bool = False,
+    as_json: bool = False,
+    with_defaults: bool = False,
+) -> dict[str, str | None] | None:
+    """Print what turns a shell to the local cloud, or back; with `as_json` return it (None: to be unset)."""
+    language = shells.SHELLS[shell or shells.of_user(os.environ)]
+    if unset:
+        back, gone = environment.leaving(os.environ)
+        if as_json:
+            values: environment.Changes = dict.fromkeys(gone)
+            return {**values, **{name: os.environ[environment.OUTER + name] for name in back}}
+        text = language.leave(back, gone)
+    else:
+        changes = _entering(cmd, with_defaults)
+        if as_json:
+            return changes
+        text = language.enter(changes, environment.kept(os.environ, changes))
+    sys.stdout.write(text)
+    return None
+
+
+def run_program(cmd: Any, words: list[str] | None = None, with_defaults: bool = False) -> None:
+    """Run a program in the local cloud; ends with its exit code (128+n where signal n ended it)."""
+    words = cmd.cli_ctx.data.get(program.WORDS) or words
+    if not words:
+        from azure.cli.core.azclierror import RequiredArgumentMissingError
+
+        raise RequiredArgumentMissingError(
+            "There is nothing to run.", recommendation="Say what: `az batchai local run -- ./script.sh`."
+        )
+    sys.exit(program.run(words, environment.apply(os.environ, _entering(cmd, with_defaults))))
+
+
+def _entering(cmd: Any, with_defaults: bool) -> environment.Changes:
+    outer = environment.outer(os.environ)
+    facts = cloud.open_front(cmd.cli_ctx, outer)
+    folder = cloud.CloudFolder(embedded.home(cmd.cli_ctx), facts)
+    return environment.entering(os.environ, folder.prepare(outer, with_defaults), facts["proxy"])
 
 
 def show_logs(cmd: Any, tail: int | None = None, follow: bool = False) -> None:

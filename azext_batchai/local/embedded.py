@@ -15,6 +15,8 @@ from typing import Any
 
 from knack.log import get_logger
 
+from azext_batchai.local.environment import outer
+
 logger = get_logger(__name__)
 
 _MAIN = Path(__file__).parents[1] / "service" / "__main__.py"
@@ -117,15 +119,15 @@ class Refusal(OSError):
         self.status = status
 
 
-def request(service: Service, method: str, path: str) -> dict[str, Any]:
+def request(service: Service, method: str, path: str, body: Any = None) -> dict[str, Any]:
     """Ask the service itself (not Batch AI): `/_local/...`. Raises OSError where nobody answers."""
     import http.client
     from urllib.parse import urlsplit
 
     connection = http.client.HTTPConnection(urlsplit(service.endpoint).netloc, timeout=30)
     try:
-        headers = {"Authorization": f"Bearer {service.token}"}
-        connection.request(method, path, headers=headers)
+        headers = {"Authorization": f"Bearer {service.token}", "Content-Type": "application/json"}
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
         response = connection.getresponse()
         text = response.read().decode("utf-8")
     except http.client.HTTPException as error:
@@ -202,8 +204,10 @@ def _first_answer(process: subprocess.Popen[bytes], folder: Path) -> dict[str, A
 
 def _environment(cli_ctx: Any) -> dict[str, str]:
     chosen = {variable: cli_ctx.config.get("batchai", key, fallback=None) for key, variable in _SETTINGS.items()}
-    # A service that is started from inside a node is no part of that node, and does not go with it.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AZ_BATCHAI_", "BATCHAI_"))}
+    # A service that is started from inside a node is no part of that node, and does not go with it. Nor does it see
+    # the local cloud of the shell that it is started from.
+    environ = outer(os.environ)
+    inherited = {name: value for name, value in environ.items() if not name.startswith(("AZ_BATCHAI_", "BATCHAI_"))}
     return {**inherited, **{variable: value for variable, value in chosen.items() if value}}
 
 

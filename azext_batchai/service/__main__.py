@@ -57,7 +57,8 @@ def _serve(home: Path, port: int) -> int:
             )
         time.sleep(0.02)
 
-    from azext_batchai.service.server import PortError, run
+    from azext_batchai.service.ports import PortError
+    from azext_batchai.service.server import run
     from azext_batchai.service.settings import SettingError, Settings
     from azext_batchai.service.store import StateError
 

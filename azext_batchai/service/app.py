@@ -10,16 +10,19 @@ import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from azext_batchai.service import hosts, peer
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import ArmError, bad_request
 from azext_batchai.service.arm.ids import check_names, parse_path
 from azext_batchai.service.arm.replies import Reply
+from azext_batchai.service.azure import login
+from azext_batchai.service.azure import routes as azure_routes
 from azext_batchai.service.resources import (
     clusters,
     experiments,
@@ -37,6 +40,7 @@ from azext_batchai.service.settings import API_VERSION
 from azext_batchai.service.storage import links
 from azext_batchai.service.storage.data_plane import DataPlane
 from azext_batchai.service.storage.downloads import download
+from azext_batchai.service.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -99,14 +103,19 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("PUT", _GROUP): groups.create,
     ("GET", _GROUP): groups.get,
     ("HEAD", _GROUP): groups.exists,
+    ("PATCH", _GROUP): groups.update,
     ("DELETE", _GROUP): groups.delete,
     ("GET", f"{_SUBSCRIPTION}/resourcegroups"): groups.list_groups,
     ("PUT", _ACCOUNT): storage_accounts.create,
     ("GET", _ACCOUNT): storage_accounts.get,
+    ("PATCH", _ACCOUNT): storage_accounts.update,
     ("DELETE", _ACCOUNT): storage_accounts.delete,
     ("GET", f"{_GROUP}/{_STORAGE}"): storage_accounts.list_by_group,
     ("GET", f"{_SUBSCRIPTION}/{_STORAGE}"): storage_accounts.list_by_subscription,
     ("POST", f"{_ACCOUNT}/listkeys"): storage_accounts.list_keys,
+    ("POST", f"{_ACCOUNT}/regeneratekey"): storage_accounts.regenerate_key,
+    ("POST", f"{_SUBSCRIPTION}/providers/microsoft.storage/checknameavailability"): storage_accounts.check_name,
+    ("GET", f"{_SUBSCRIPTION}/providers/microsoft.storage/locations/{{}}/usages"): storage_accounts.list_usages,
     ("PUT", f"{_SHARES}/{{}}"): storage_accounts.create_share,
     ("GET", f"{_SHARES}/{{}}"): storage_accounts.get_share,
     ("GET", _SHARES): storage_accounts.list_shares,
@@ -121,12 +130,13 @@ _PATTERNS = {pattern for _, pattern in ROUTES}
 class Application:
     """The ASGI application of one service; `local` answers /_local/... requests."""
 
-    def __init__(self, service: Service, token: str, local: Callable[[str, str], Awaitable[Reply]]) -> None:
+    def __init__(self, service: Service, token: str, local: Callable[[str, str, Any], Awaitable[Reply]]) -> None:
         self._service = service
         self._token = token
+        self._tokens = Tokens(service.vault.derive("tokens"))
         self._local = local
         self._signer = links.LinkSigner(service.vault.derive("links"))
-        self._data_plane = DataPlane(service.storage, service.vault)
+        self._data_plane = DataPlane(service.storage, service.vault, self._tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -149,10 +159,14 @@ class Application:
             answer = await self._data_plane.answer(request, raw_path)
             if answer:
                 return answer
+            base_url = self._base_url(request)
+            known = await self._before_login(request, path, base_url)
+            if known:
+                return _response(known)
             self._authenticate(request)
             if path.startswith("/_local/"):
-                return _response(await self._local(request.method, path[len("/_local/") :]))
-            reply = await self._dispatch(request, raw_path)
+                return _response(await self._local(request.method, path[len("/_local/") :], await _json(request)))
+            reply = await self._dispatch(request, raw_path, base_url)
             _spare_the_wait(request, reply)
             return _response(reply)
         except ArmError as exc:
@@ -171,30 +185,49 @@ class Application:
             error = ArmError(500, "InternalServerError", "Encountered internal server error; see the service's log.")
             return _response(Reply(error.status, error.body()))
 
+    def _base_url(self, request: Request) -> str:
+        """How the client names the service: links that it gets begin with it."""
+        return hosts.base_url(request.scope["scheme"], request.headers.get("host", "")) or self._service.base_url
+
+    async def _before_login(self, request: Request, path: str, base_url: str) -> Reply | None:
+        """The answer to what clients ask without a token; None for all else."""
+        if not login.is_token_request(request.method, path):
+            return login.describe(request.method, path, request.query_params, base_url)
+        content = await _content(request)
+        form = dict(parse_qsl(content.decode("utf-8", "replace"), keep_blank_values=True))
+        client, server = request.scope["client"], request.scope["server"]
+        own_user = bool(client and server and peer.is_own_user(client, server))
+        return login.token(self._service, self._tokens, path, form, own_user)
+
     def _authenticate(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token.encode()):
+        token = token.strip()
+        known = hmac.compare_digest(token.encode(), self._token.encode()) or self._tokens.is_for_resource_manager(token)
+        if scheme.lower() != "bearer" or not known:
             raise ArmError(401, "AuthenticationFailed", "Authentication failed: the bearer token is missing or wrong.")
 
-    async def _dispatch(self, request: Request, raw_path: str) -> Reply:
+    async def _dispatch(self, request: Request, raw_path: str, base_url: str) -> Reply:
         arm_path = parse_path(raw_path)
         pattern = arm_path.pattern if arm_path else ""
         if request.method == "GET" and pattern.startswith(_GROUP_DELETION) and arm_path:
             handler: Handler | None = groups.poll_delete
         else:
             handler = ROUTES.get((request.method, pattern))
+        is_batchai = bool(handler) and _BATCHAI in pattern
+        handler = handler or azure_routes.find(request.method, pattern, raw_path)
         query = {name.lower(): value for name, value in request.query_params.items()}
         if not handler or not arm_path:
             if f"/{_BATCHAI}/" in raw_path.lower():  # an old version may have had what this one has not
-                _check_version(query, _BATCHAI)
+                _check_version(query, True)
             if pattern in _PATTERNS:
                 raise ArmError(405, "MethodNotAllowed", f"{request.method} is not allowed for {raw_path}.")
-            raise ArmError(404, "ResourceNotFound", f"There is no resource or operation at {raw_path}.")
-        _check_version(query, pattern)
-        if _BATCHAI in pattern:
+            unserved = azure_routes.unserved(request.method, pattern)
+            raise unserved or ArmError(404, "ResourceNotFound", f"There is no resource or operation at {raw_path}.")
+        _check_version(query, is_batchai)
+        if is_batchai:
             check_names(arm_path)
         engine = request.headers.get("x-batchai-engine", "")
-        call = Call(request.method, arm_path, raw_path, query, await _json(request), self._service.base_url, engine)
+        call = Call(request.method, arm_path, raw_path, query, await _json(request), base_url, engine)
         return await handler(self._service, call)
 
 
@@ -204,7 +237,7 @@ def _spare_the_wait(request: Request, reply: Reply) -> None:
         reply.headers["Retry-After"] = "0"
 
 
-def _check_version(query: dict[str, str], pattern: str) -> None:
+def _check_version(query: dict[str, str], is_batchai: bool) -> None:
     version = query.get("api-version")
     if not version:
         raise bad_request(
@@ -212,7 +245,7 @@ def _check_version(query: dict[str, str], pattern: str) -> None:
             "api-version",
             code="MissingApiVersionParameter",
         )
-    if _BATCHAI in pattern and version != API_VERSION:
+    if is_batchai and version != API_VERSION:
         raise bad_request(
             f"The api-version '{version}' is not supported. The supported version is '{API_VERSION}'.",
             "api-version",
@@ -222,11 +255,7 @@ def _check_version(query: dict[str, str], pattern: str) -> None:
 
 async def _json(request: Request) -> Any:
     """The body of a request; None where it has none. Raises ArmError for one that is too large or no JSON."""
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_BODY:
-            raise ArmError(413, "RequestEntityTooLarge", f"A request body may have {MAX_BODY} bytes at most.")
+    content = await _content(request)
     if not content.strip():
         return None
     try:
@@ -242,6 +271,15 @@ def _check(document: Any) -> None:
     for _ in range(100):  # handlers write it from deeper in the stack
         document = [document]
     json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+
+
+async def _content(request: Request) -> bytearray:
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_BODY:
+            raise ArmError(413, "RequestEntityTooLarge", f"A request body may have {MAX_BODY} bytes at most.")
+    return content
 
 
 def _response(reply: Reply) -> Response:

@@ -48,6 +48,9 @@ class Vault:
         sealed = self._store.get_secret(key)
         return json.loads(self._cipher().decrypt(sealed)) if sealed else None
 
+    def holds(self, key: str) -> bool:
+        return self._store.get_secret(key) is not None
+
     def _cipher(self) -> Any:
         from cryptography.fernet import Fernet
 

@@ -9,27 +9,26 @@ import secrets
 import shutil
 import signal
 import socket
-import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from azext_batchai._version import VERSION
+from azext_batchai.service import front
 from azext_batchai.service.app import Application
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.instance import LOCK_FILE, Instance, process_start_time
+from azext_batchai.service.ports import Ports
 from azext_batchai.service.service import open_service
 from azext_batchai.service.settings import Settings
-from azext_batchai.service.store import Record, Store
+
+if TYPE_CHECKING:
+    from azext_batchai.service.front.front import Front
 
 log = logging.getLogger(__name__)
-
-
-class PortError(Exception):
-    """The port asked for cannot be had."""
 
 
 class _Server(uvicorn.Server):
@@ -45,22 +44,9 @@ class _Server(uvicorn.Server):
 
 def run(settings: Settings, instance: Instance, ready: Callable[[dict[str, Any]], None]) -> None:
     """Serve until a signal or a shutdown request. Raises PortError, StateError."""
-    listener = _listen(settings.port)
-    asyncio.run(_Run(settings, instance, listener, ready).serve())
-
-
-def _listen(port: int) -> socket.socket:
-    # With the protocol named, asyncio turns Nagle's algorithm off; without it every answer waits 40 ms for an ACK.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-        listener.listen(1024)
-    except (OSError, OverflowError) as exc:
-        listener.close()
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-        raise PortError(f"Port {port} on 127.0.0.1 cannot be used: {reason}.") from None
-    return listener
+    ports = Ports(settings.home)
+    listener = ports.listen("http", settings.port)
+    asyncio.run(_Run(settings, instance, ports, listener, ready).serve())
 
 
 class _Run:
@@ -68,14 +54,17 @@ class _Run:
         self,
         settings: Settings,
         instance: Instance,
+        ports: Ports,
         listener: socket.socket,
         ready: Callable[[dict[str, Any]], None],
     ) -> None:
         self._settings = settings
         self._instance = instance
+        self._ports = ports
         self._listener = listener
         self._ready = ready
         self._reset = False
+        self._front: Front | None = None
         self._token = secrets.token_hex(32)
         self._service = open_service(settings, f"http://127.0.0.1:{listener.getsockname()[1]}")
 
@@ -100,6 +89,7 @@ class _Run:
         serving = loop.create_task(self._server._serve([self._listener]))  # `serve` would take the signals over
         while not self._server.started and not serving.done():
             await asyncio.sleep(0)
+        await self._resume_front()
         self._instance.publish(self._state)
         log.info("service %s ready at %s, state in %s", VERSION, service.base_url, self._settings.home)
         self._ready(self._state)
@@ -112,19 +102,38 @@ class _Run:
             "pid": os.getpid(),
             "processStartTime": process_start_time(os.getpid()),
             "endpoint": self._service.base_url,
-            "subscription": _subscription(self._service.store),
+            "subscription": self._service.subscription,
             "token": self._token,
             "version": VERSION,
             "startedAt": wire_now(),
         }
 
-    async def _local(self, method: str, action: str) -> Reply:
+    async def _resume_front(self) -> None:
+        """Open the front again where it was open; the modules that it needs are loaded only then."""
+        if self._service.vault.holds(front.KEY):
+            await self._front_of_house().resume()
+
+    def _front_of_house(self) -> Front:
+        from azext_batchai.service.front.front import Front
+
+        if not self._front:
+            config, state = self._server.config, self._server.server_state
+            self._front = Front(
+                self._service,
+                self._ports,
+                lambda: config.http_protocol_class(config=config, server_state=state, app_state={}),  # type: ignore[call-arg]
+            )
+        return self._front
+
+    async def _local(self, method: str, action: str, body: Any) -> Reply:
         """Management of the service itself, for `az batchai local`."""
         if (method, action) == ("GET", "status"):
             return Reply(200, self._status())
         if (method, action) == ("POST", "shutdown"):
             self._stop_soon()
             return Reply(202)
+        if (method, action) == ("POST", "front"):
+            return Reply(200, await self._front_of_house().open(body))
         if method == "POST" and action.startswith("preempt/"):
             return await self._preempt(action.removeprefix("preempt/"))
         if (method, action) == ("POST", "reset"):
@@ -153,6 +162,7 @@ class _Run:
         return {
             "status": "running",
             **public,
+            **({"tls": self._front.endpoint} if self._front else {}),
             "home": str(self._settings.home),
             "storage": str(self._service.storage.root),
             "clusters": len(fleet),
@@ -162,22 +172,13 @@ class _Run:
         }
 
     async def _let_go(self) -> None:
+        if self._front:
+            self._front.close()
         await self._service.close(tear_down=self._reset)
         self._instance.withdraw()
         if self._reset:
             _erase(self._settings)
         log.info("service stopped")
-
-
-def _subscription(store: Store) -> str:
-    """The subscription of this state folder, made at its first start."""
-    record = store.get("/local/subscription")
-    if not record:
-        record = Record("/local/subscription", "local", "", {"id": str(uuid.uuid4())})
-        with store.transaction():
-            store.add(record)
-    identifier: str = record.body["id"]
-    return identifier
 
 
 def _erase(settings: Settings) -> None:

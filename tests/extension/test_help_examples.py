@@ -94,8 +94,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (made / "id_rsa.pub").write_bytes(Path(generate_keys()).read_bytes())
     apt = made / "bin" / "apt"
     apt.parent.mkdir()
-    apt.write_text("#!/bin/sh\n", encoding="utf-8")
-    apt.chmod(0o755)
+    for script in (apt, made / "script.sh"):
+        script.write_text("#!/bin/sh\n", encoding="utf-8")
+        script.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{apt.parent}:{os.environ['PATH']}")
         patch.setenv("AZURE_CORE_DISABLE_CONFIRM_PROMPT", "yes")

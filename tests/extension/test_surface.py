@@ -16,7 +16,8 @@ pytestmark = pytest.mark.documented
 ADDED_SPELLINGS = {"batchai cluster node list": {"--name", "-n"}}
 ADDED_OPTIONS = {"batchai job wait": {"--timeout"}}
 ADDED_COMMANDS = {
-    f"batchai local {verb}" for verb in ("up", "status", "down", "logs", "preempt", "connection-string", "reset")
+    f"batchai local {verb}"
+    for verb in ("up", "status", "down", "logs", "env", "run", "connection-string", "preempt", "reset")
 }
 # Options that azure-cli itself adds to commands, now or since 2019.
 OF_THE_CLI = {

@@ -8,9 +8,9 @@ from harness.sandbox import CHECKOUT
 ROOT = CHECKOUT / "azext_batchai" / "service"
 # From the ground up; a room may know those before it, and its own.
 FLOORS = (
-    ("clock", "settings", "background", "store_upgrades"),
+    ("clock", "settings", "background", "store_upgrades", "ports", "hosts", "peer"),
     ("store",),
-    ("secrets_vault", "arm", "instance"),
+    ("secrets_vault", "tokens", "arm", "instance"),
     ("storage",),
     ("state",),
     ("engine.base", "engine.host", "engine.task", "engine.job_variables", "engine.job_run"),
@@ -21,7 +21,9 @@ FLOORS = (
     ("control",),
     ("service",),
     ("resources",),
+    ("azure",),
     ("app",),
+    ("front",),
     ("server",),
     ("__main__",),
 )

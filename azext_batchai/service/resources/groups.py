@@ -6,16 +6,20 @@ A group comes into being with the first thing made in it, so that nobody needs a
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 from azext_batchai.service.arm import paging
 from azext_batchai.service.arm.call import Call
-from azext_batchai.service.arm.errors import ArmError, bad_request
+from azext_batchai.service.arm.errors import ArmError, bad_request, conflict
+from azext_batchai.service.arm.filters import conditions
 from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.arm.replies import Reply, empty
+from azext_batchai.service.model import parents
 from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
 
 KIND = "group"
+TAG_FIELDS = ("tagName", "tagValue")
 
 
 def key(subscription: str, group: str) -> str:
@@ -47,13 +51,63 @@ def find(service: Service, call: Call) -> Record:
 
 
 async def create(service: Service, call: Call) -> Reply:
+    """201, or 200 for one that exists: its tags become those of the request."""
     location = call.body.get("location") if isinstance(call.body, dict) else None
     if not isinstance(location, str) or not location:
         raise bad_request("'location' is required.", "location", code="LocationRequired")
-    existed = service.store.get(key(call.subscription, call.group)) is not None
+    location = location.replace(" ", "").lower()
+    tags = tags_of(call)
+    parents.refuse_under_deletion(service, key(call.subscription, call.group))
+    record = service.store.get(key(call.subscription, call.group))
+    if not record:
+        with service.store.transaction():
+            record = ensure(service, call.subscription, _as_typed(call), location)
+            return Reply(201, _tagged(service, record, tags or {}))
+    if record.body["location"] != location:
+        raise conflict(
+            f"The resource group '{record.name}' is in '{record.body['location']}' already, not in '{location}'. "
+            "Create it there, or choose another name.",
+            code="InvalidResourceGroupLocation",
+        )
     with service.store.transaction():
-        record = ensure(service, call.subscription, call.group, location.replace(" ", "").lower())
-    return Reply(200 if existed else 201, record.body)
+        return Reply(200, _tagged(service, record, tags or {}))
+
+
+async def update(service: Service, call: Call) -> Reply:
+    record = find(service, call)
+    tags = tags_of(call)
+    with service.store.transaction():
+        return Reply(200, record.body if tags is None else _tagged(service, record, tags))
+
+
+def _as_typed(call: Call) -> str:
+    return unquote(call.raw_path.split("/")[4])
+
+
+def _tagged(service: Service, record: Record, tags: dict[str, str]) -> dict[str, Any]:
+    if tags != record.body.get("tags", {}):
+        record.body["tags"] = tags
+        service.store.update(record)
+    return record.body
+
+
+def tags_of(call: Call) -> dict[str, str] | None:
+    """The tags of a request; None where it names none. Raises ArmError 400 for what cannot be tags."""
+    tags = call.body.get("tags") if isinstance(call.body, dict) else None
+    if tags is None:
+        return None
+    if not isinstance(tags, dict) or len(tags) > 50 or not all(isinstance(value, str) for value in tags.values()):
+        raise bad_request("'tags' must be an object of strings, 50 at most.", "tags", code="InvalidTags")
+    return tags
+
+
+def has_tag(body: dict[str, Any], wanted: dict[str, str]) -> bool:
+    """Whether a resource has the tag that a filter wants (`conditions` with TAG_FIELDS)."""
+    tags = {name.lower(): value for name, value in body.get("tags", {}).items()}
+    if "tagName" not in wanted:
+        return "tagValue" not in wanted or wanted["tagValue"] in tags.values()
+    value = tags.get(wanted["tagName"].lower())
+    return value is not None and wanted.get("tagValue", value) == value
 
 
 async def get(service: Service, call: Call) -> Reply:
@@ -67,9 +121,13 @@ async def exists(service: Service, call: Call) -> Reply:
 
 async def list_groups(service: Service, call: Call) -> Reply:
     parent = key_of(f"/subscriptions/{call.subscription}")
-    return paging.record_page(
-        call, lambda after, limit: service.store.children(parent, KIND, after, limit), lambda record: record.body
-    )
+    wanted = conditions(call.query.get("$filter", ""), *TAG_FIELDS)
+    if not wanted:
+        return paging.record_page(
+            call, lambda after, limit: service.store.children(parent, KIND, after, limit), lambda record: record.body
+        )
+    records = service.store.children(parent, KIND)
+    return paging.item_page(call, [record.body for record in records if has_tag(record.body, wanted)])
 
 
 async def delete(service: Service, call: Call) -> Reply:

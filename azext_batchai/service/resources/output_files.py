@@ -18,7 +18,6 @@ from azext_batchai.service.model.mounts import volumes_of
 from azext_batchai.service.model.node_states import IDLE, RUNNING
 from azext_batchai.service.resources import jobs
 from azext_batchai.service.service import Service
-from azext_batchai.service.state import State
 from azext_batchai.service.storage.layout import KEPT, UNMANAGED
 from azext_batchai.service.storage.links import LinkSigner
 from azext_batchai.service.store import Record
@@ -48,7 +47,7 @@ async def list_output_files(service: Service, call: Call) -> Reply:
 
     where = os.path.normpath(os.path.join(volume.directory, directory))
     return await paging.named_page(
-        call, fetch, lambda entry: entry.name, lambda entry: _item(service, signer, volume, where, entry, minutes)
+        call, fetch, lambda entry: entry.name, lambda entry: _item(call, signer, volume, where, entry, minutes)
     )
 
 
@@ -110,7 +109,7 @@ def _on_a_node(service: Service, cluster_key: str, volume: Volume) -> Volume | N
 
 
 def _item(
-    service: State, signer: LinkSigner, volume: Volume, where: str, entry: FileEntry, minutes: int
+    call: Call, signer: LinkSigner, volume: Volume, where: str, entry: FileEntry, minutes: int
 ) -> dict[str, Any]:
     name = os.fsencode(entry.name).decode("utf-8", "replace")  # a name on Linux need not be text
     if entry.is_directory:
@@ -120,7 +119,7 @@ def _item(
     return {
         "name": name,
         "fileType": "file",
-        "downloadUrl": signer.link(service.base_url, volume.service, path, minutes),
+        "downloadUrl": signer.link(call.base_url, volume.service, path, minutes),
         "properties": {
             "lastModified": wire_from_epoch(int(entry.modified)),
             "contentLength": entry.size,

@@ -22,6 +22,7 @@ from azext_batchai.service.storage.faults import StorageFault, bad_input, forbid
 from azext_batchai.service.storage.grants import CONTAINER, EVERYTHING, OBJECT, SERVICE, Grant
 from azext_batchai.service.storage.layout import BLOBS, FILES, StorageLayout
 from azext_batchai.service.storage.storage_call import StorageCall, settle_service, take
+from azext_batchai.service.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -103,16 +104,17 @@ _UNSUPPORTED = {
 class DataPlane:
     """Answers requests to the shares and containers of accounts."""
 
-    def __init__(self, layout: StorageLayout, vault: Vault) -> None:
+    def __init__(self, layout: StorageLayout, vault: Vault, tokens: Tokens) -> None:
         self._layout = layout
         self._vault = vault
+        self._tokens = tokens
 
     async def answer(self, request: Request, raw_path: str) -> Response | None:
         """The answer to a request to a storage account; None for any other request."""
-        call = take(request, self._layout, raw_path)
-        if not call:
-            return None
         try:
+            call = take(request, self._layout, raw_path)
+            if not call:
+                return None
             response = await self._answer(call)
         except StorageFault as exc:
             response = await _refuse(request, exc)
@@ -144,8 +146,16 @@ class DataPlane:
 
     def _authorize(self, call: StorageCall) -> Grant:
         keys = self._keys(call.account)
-        names = (call.account, call.endpoint)  # some clients take the first segment of the path for the account
-        if "authorization" in call.headers:
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            if not self._tokens.is_for_storage(token.strip()):
+                message = "The access token is not this service's, or too old."
+                raise StorageFault(401, "InvalidAuthenticationInfo", message)
+            if not self._layout.account(call.account).is_dir():
+                raise StorageFault(404, "ResourceNotFound", f"There is no storage account '{call.account}'.")
+            return EVERYTHING
+        names = call.account_names
+        if scheme:
             query = call.request.scope["query_string"].decode("latin-1")
             shared_key.check(call.method, call.headers, call.raw_path, query, names, keys)
             return EVERYTHING
@@ -156,7 +166,7 @@ class DataPlane:
     def _keys(self, account: str) -> list[bytes]:
         """Those of an account that is not there are nobody's: asking for it is like using a wrong key."""
         if self._layout.account(account).is_dir():
-            return list(account_keys(self._vault, account).values())
+            return list(account_keys(self._vault, self._layout, account).values())
         return [secrets.token_bytes(64) for _ in KEY_NAMES]
 
 

@@ -29,7 +29,7 @@ _REPLIES = {
 _WITH_RESOURCE, _WITH_SCOPE = "2018-11-09", "2020-12-06"
 
 
-def check(call: StorageCall, names: tuple[str, str], keys: Iterable[bytes]) -> Grant:
+def check(call: StorageCall, names: tuple[str, ...], keys: Iterable[bytes]) -> Grant:
     """What the signature in the query allows. Raises StorageFault where it is not valid here and now."""
     query, keys = call.query, list(keys)
     if "ss" in query:
@@ -58,7 +58,7 @@ def _account_text(query: dict[str, str], account: str) -> str:
     return "\n".join([*fields, ""])
 
 
-def _service_texts(call: StorageCall, names: tuple[str, str]) -> Iterator[str]:
+def _service_texts(call: StorageCall, names: tuple[str, ...]) -> Iterator[str]:
     query, version = call.query, call.query.get("sv", "")
     kind = query.get("sr", "")
     if query.get("si") or query.get("skoid"):
@@ -105,8 +105,8 @@ def _moment(text: str) -> datetime:
 
 def _check_origin(call: StorageCall) -> None:
     protocols = call.query.get("spr", "")
-    if protocols and "http" not in protocols.split(","):
-        raise _mismatch("protocol: it is for HTTPS, and this service speaks HTTP on this machine", "Protocol")
+    if protocols and call.request.scope["scheme"] not in protocols.split(","):
+        raise _mismatch(f"protocol: it is for {protocols} alone", "Protocol")
     addresses = call.query.get("sip", "")
     if addresses:
         first, _, last = addresses.partition("-")

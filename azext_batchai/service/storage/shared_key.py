@@ -46,7 +46,7 @@ def is_signed(signature: str, keys: Iterable[bytes], texts: Iterable[str]) -> bo
 
 
 def check(
-    method: str, headers: Headers, raw_path: str, raw_query: str, names: tuple[str, str], keys: Iterable[bytes]
+    method: str, headers: Headers, raw_path: str, raw_query: str, names: tuple[str, ...], keys: Iterable[bytes]
 ) -> None:
     """Raises StorageFault unless the request is signed; `names` are those under which clients may know the account."""
     scheme, _, credential = headers.get("authorization", "").partition(" ")

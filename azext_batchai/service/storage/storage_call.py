@@ -11,14 +11,15 @@ from urllib.parse import parse_qsl, unquote
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
+from azext_batchai.service import hosts
 from azext_batchai.service.storage.content import number
-from azext_batchai.service.storage.faults import StorageFault, bad_input
+from azext_batchai.service.storage.faults import StorageFault, bad_input, not_implemented
 from azext_batchai.service.storage.grants import EVERYTHING, Grant
-from azext_batchai.service.storage.layout import BLOBS, FILES, StorageLayout
+from azext_batchai.service.storage.layout import ACCOUNT_PATTERN, BLOBS, FILES, StorageLayout
 from azext_batchai.service.storage.tree import Tree
 
 # Not accounts, whatever their names: Resource Manager's paths begin with these.
-_ARM = {"subscriptions", "providers"}
+_ARM = {"subscriptions", "providers", "tenants", "metadata"}
 _FIRST = re.compile(r"/([a-z0-9]{3,24})(?:\.(blob|file))?(?=/|$)")
 _SERVICES = {"blob": BLOBS, "file": FILES}
 _OF_FILES = {"restype": {"share", "directory"}, "comp": {"range", "rangelist"}, "sr": {"f", "s"}, "ss": {"f"}}
@@ -27,7 +28,10 @@ _OF_BLOBS = {"restype": {"container"}, "comp": {"block", "blocklist"}, "sr": {"b
 
 @dataclass
 class StorageCall:
-    """`service` is FILES, BLOBS, or '' where the request does not tell; `grant` is what its credential allows."""
+    """`service` is FILES, BLOBS, or '' where the request does not tell; `grant` is what its credential allows.
+
+    `endpoint` is the first segment of the path where that names the account, and '' where the host does.
+    """
 
     request: Request
     layout: StorageLayout
@@ -47,6 +51,11 @@ class StorageCall:
     @property
     def method(self) -> str:
         return self.request.method
+
+    @property
+    def account_names(self) -> tuple[str, ...]:
+        """Under which the client may know the account: some take the first segment of the path for it."""
+        return (self.account, self.endpoint) if self.endpoint else (self.account,)
 
     @property
     def folder(self) -> Path:
@@ -80,26 +89,42 @@ class StorageCall:
 def take(request: Request, layout: StorageLayout, raw_path: str) -> StorageCall | None:
     """The request as one to a storage account, whether there is one or not; None for any other.
 
-    At the endpoint that serves both files and blobs, a request is one to storage where it has storage's credentials.
+    The account is named by the host (`ACCOUNT.file.core.localhost`) or by the path. At the endpoint that serves both
+    files and blobs, a request is one to storage where it has storage's credentials. Raises StorageFault where the host
+    names what no account can be.
     """
-    match = _FIRST.match(raw_path)
-    if not match or match[1] in _ARM:
-        return None
-    name, _, path = unquote(raw_path[match.end() + 1 :], errors="surrogateescape").partition("/")
+    named = hosts.storage(request.headers.get("host", ""))
+    if named:
+        account, kind = named
+        endpoint, inside = "", raw_path[1:]
+        _check_name(account, kind)
+    else:
+        match = _FIRST.match(raw_path)
+        if not match or (match[1] in _ARM and not match[2]):
+            return None
+        account, kind = match[1], match[2] or ""
+        endpoint, inside = match[0][1:], raw_path[match.end() + 1 :]
+    name, _, path = unquote(inside, errors="surrogateescape").partition("/")
     query: dict[str, str] = {}
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
     for key, value in pairs:
         query.setdefault(key.lower(), value)
-    if not match[2] and "sig" not in query and not _has_key(request.headers):
+    if not kind and "sig" not in query and not _has_key(request.headers):
         return None
-    service = _SERVICES.get(match[2] or "", "")
-    call = StorageCall(request, layout, raw_path, match[1], match[0][1:], service, name, path, query)
-    call.service = service or _told(call)
+    call = StorageCall(request, layout, raw_path, account, endpoint, _SERVICES.get(kind, ""), name, path, query)
+    call.service = call.service or _told(call)
     return call
 
 
 def _has_key(headers: Headers) -> bool:
     return headers.get("authorization", "").partition(" ")[0].lower().startswith("sharedkey")
+
+
+def _check_name(account: str, kind: str) -> None:
+    if kind not in _SERVICES:
+        raise not_implemented(f"The local cloud has no storage service '{kind}': it has {' and '.join(_SERVICES)}.")
+    if not ACCOUNT_PATTERN.fullmatch(account):
+        raise StorageFault(404, "ResourceNotFound", f"There is no storage account '{account}' in the local cloud.")
 
 
 def settle_service(call: StorageCall) -> None:

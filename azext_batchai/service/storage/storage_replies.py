@@ -116,7 +116,8 @@ def page(call: StorageCall, items: Iterable[T], name: Callable[[T], str]) -> tup
 def enumeration(call: StorageCall, **attributes: str) -> ElementTree.Element:
     """The root of a list, with what was asked for."""
     host = legible(call.headers.get("host", ""))  # not `request.url`, which takes not every host that a client may send
-    endpoint = f"{call.request.scope['scheme']}://{host}/{call.endpoint}/"
+    place = f"{call.endpoint}/" if call.endpoint else ""
+    endpoint = f"{call.request.scope['scheme']}://{host}/{place}"
     root = ElementTree.Element("EnumerationResults", {"ServiceEndpoint": endpoint, **attributes})
     for key, tag in (
         ("prefix", "Prefix"),

@@ -1,0 +1,1 @@
+"""What stands around Batch AI in Azure: login, subscriptions, providers, lists of resources, role assignments."""
