@@ -12,6 +12,7 @@ from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import ArmError, bad_request
 from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.arm.replies import Reply, empty
+from azext_batchai.service.model import parents
 from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
 
@@ -51,6 +52,7 @@ async def create(service: Service, call: Call) -> Reply:
     if not isinstance(location, str) or not location:
         raise bad_request("'location' is required.", "location", code="LocationRequired")
     existed = service.store.get(key(call.subscription, call.group)) is not None
+    parents.refuse_under_deletion(service, key(call.subscription, call.group))
     with service.store.transaction():
         record = ensure(service, call.subscription, call.group, location.replace(" ", "").lower())
     return Reply(200 if existed else 201, record.body)
@@ -81,10 +83,14 @@ async def delete(service: Service, call: Call) -> Reply:
 
 
 async def poll_delete(service: Service, call: Call) -> Reply:
-    """202 while a group is being deleted, 200 afterwards, as ARM's Location polling has it."""
+    """202 while a group is being deleted, 200 afterwards, as ARM's Location polling has it.
+
+    Raises ArmError where the deletion failed.
+    """
     operation_id = call.raw_path.rstrip("/").rsplit("/", 1)[-1]
     reply = await service.operations.poll("", operation_id)
     body: dict[str, Any] = reply.body
     if body["status"] == "InProgress":
         return Reply(202, None, {"Location": f"{call.base_url}{call.raw_path}", "retry-after-ms": "50"})
+    await service.operations.ended(operation_id)
     return empty(200)

@@ -62,6 +62,7 @@ async def create(service: Service, call: Call) -> Reply:
     parents.refuse_under_deletion(service, groups.key(call.subscription, call.group))
     record = service.store.get(key_of(_id(call)))
     if record:
+        parents.refuse_under_deletion(service, record.key)
         return Reply(200, project(service, record))
     name = call.names[0].lower()
     folder = service.storage.account(call.names[0])
@@ -143,6 +144,7 @@ async def create_container(service: Service, call: Call) -> Reply:
 
 def _create_child(service: Service, call: Call, kind: str) -> Reply:
     account = find(service, call)
+    parents.refuse_under_deletion(service, account.key)
     folder = service.storage.folder(account.name, kind, call.name)
     existed = folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)
