@@ -43,6 +43,7 @@ class Service(State):
         """Let go; jobs go on unless `tear_down` asks for the end of everything."""
         if tear_down:
             await asyncio.gather(*(controller.tear_down() for controller in self.fleet))
+        self.deletions.close()
         self.fleet.close()
         await self.file_servers.close()
         await self.engines.close()

@@ -224,6 +224,21 @@ async def test_a_lost_node_does_not_touch_a_job_that_has_ended(plane: Plane) -> 
     assert (plane.state("a"), plane.numbers()) == ("succeeded", [2])
 
 
+async def test_terminate_a_requeued_job_whose_folders_still_go(plane: Plane) -> None:
+    plane.world.automatic -= {"clean"}
+    await plane.cluster(1)
+    await plane.job("a")
+    await plane.rescale(0)
+    assert plane.state("a") == "queued"
+    answer = await terminate(plane, "a")
+    assert (plane.state("a"), plane.error("a")) == ("failed", "JobTerminated")
+    plane.engine.decide("clean", "a")
+    await plane.loop.settle()
+    assert (await plane.operation(answer))["status"] == "Succeeded"
+    await plane.rescale(1)
+    assert (plane.state("a"), plane.world.started) == ("failed", ["a"])
+
+
 @pytest.mark.parametrize("fault", [OSError("busy"), TaskError("NodeLost", "no answer"), KeyError("a mistake")])
 async def test_what_a_job_leaves_behind_cannot_become_its_outcome(plane: Plane, fault: Exception) -> None:
     await plane.cluster(1)

@@ -57,6 +57,7 @@ class World:
     started: list[str] = field(default_factory=list)  # jobs, in the order in which they were started
     reasons: dict[str, str] = field(default_factory=dict)  # why nodes are pending
     port: int = 20000
+    error_for_gone: bool = True  # how a resumed engine tells that a node is gone: an error, or as lost
 
     def fault(self, call: str, *errors: Exception) -> None:
         self.faults.setdefault(call, []).extend(errors)
@@ -64,6 +65,10 @@ class World:
     def of_job(self, name: str) -> Run:
         """The latest attempt of a job, by its name."""
         return [run for run in self.runs.values() if run.plan.name == name][-1]
+
+    def outcome_of(self, run: Run) -> JobOutcome:
+        """How a run ends that nobody has decided about."""
+        return JobOutcome(143 if run.stops else 0)
 
     def forget_runs(self) -> None:
         """The machine was started anew: what ran is gone."""
@@ -180,10 +185,12 @@ class MemoryEngine:
                 await self._pause("allocate", spec.node_id)
         given: list[Allocation | TaskError] = []
         for spec in block:
-            if spec.held and spec.node_id not in self.world.nodes:
+            gone = spec.held and spec.node_id not in self.world.nodes
+            if gone and self.world.error_for_gone:
                 given.append(TaskError("NodeLost", "The node is gone"))
                 continue
-            self.world.nodes[spec.node_id] = spec
+            if not gone:
+                self.world.nodes[spec.node_id] = spec
             held: Mapping[str, Any] = spec.held or {"number": spec.number, "expires": self.world.expires}
             given.append(
                 Allocation(
@@ -217,6 +224,8 @@ class MemoryEngine:
 
     async def lost(self, node_id: str) -> TaskError:
         self._lost[node_id] = asyncio.get_running_loop().create_future()
+        if node_id not in self.world.nodes:
+            return TaskError("NodeLost", "The node is gone")
         return await self._lost[node_id]
 
     async def free_ports(self, node_ids: Sequence[str], count: int) -> list[int]:

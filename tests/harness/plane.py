@@ -50,29 +50,32 @@ class Answer:
 
 
 class EndpointTable:
-    """The endpoints of file servers that are open. Opening and closing take a step each."""
+    """The endpoints of file servers that are open, opened and closed one after another as by `FileServerHost`."""
 
     def __init__(self) -> None:
+        self._lock = asyncio.Lock()
         self.open_ports: dict[str, int] = {}
         self.opened = 0
         self.errors: list[OSError] = []
         self.hold: asyncio.Event | None = None
 
     async def open(self, key: str, folder: str, login: Login, port: int) -> int:
-        await asyncio.sleep(0)
-        if self.hold:
-            await self.hold.wait()
-        if self.errors:
-            raise self.errors.pop(0)
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        assert key not in self.open_ports, f"{key} is opened a second time"
-        self.opened += 1
-        self.open_ports[key] = port or 30000 + self.opened
-        return self.open_ports[key]
+        async with self._lock:
+            await asyncio.sleep(0)
+            if self.hold:
+                await self.hold.wait()
+            if self.errors:
+                raise self.errors.pop(0)
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            assert key not in self.open_ports, f"{key} is opened a second time"
+            self.opened += 1
+            self.open_ports[key] = port or 30000 + self.opened
+            return self.open_ports[key]
 
     async def close(self, key: str) -> None:
-        await asyncio.sleep(0)
-        self.open_ports.pop(key, None)
+        async with self._lock:
+            await asyncio.sleep(0)
+            self.open_ports.pop(key, None)
 
     async def close_all(self) -> None:
         self.open_ports.clear()
@@ -92,6 +95,11 @@ class Plane:
     def set(self, **settings: Any) -> None:
         """Other settings; they hold from the next start on."""
         self.settings = replace(self.settings, **settings)
+
+    def fresh(self, home: Path) -> Plane:
+        """Another plane in a folder of its own, with a loop and a world of its own."""
+        home.mkdir(parents=True)
+        return Plane(home, self._monkeypatch)
 
     async def start(self) -> None:
         self.engine = MemoryEngine(self.world)

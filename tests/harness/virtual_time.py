@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from azext_batchai.service import clock
+from azext_batchai.service.arm import operations
 
 _EPOCH = 1_600_000_000.0  # what the wall clock says when the loop starts
 
@@ -52,6 +53,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector.idle = self._idle
         super().__init__(selector)
         self._ready = _OneByOne()
+        self._clock_resolution = 1e-6  # a finer one is lost in the digits of a time that is months away
 
     def time(self) -> float:
         return self._now
@@ -62,9 +64,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         reached = self._breaks.pop(self.steps, None)
         if reached and not reached.done():
             reached.set_result(None)
-            self._ready.rotate(1)  # who waits for this step is the next to run
+            self._ready.rotate(1)
 
     def _idle(self, timeout: float | None) -> None:
+        while self._settled and self._settled[0].done():  # its task was cancelled
+            self._settled.popleft()
         if self._settled:
             self._settled.popleft().set_result(None)
         elif timeout is None:
@@ -78,10 +82,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._settled.append(waiter)
         await waiter
 
-    async def until_step(self, number: int) -> None:
-        """Wait until that many callbacks have been run."""
+    def at_step(self, number: int) -> asyncio.Future[None]:
+        """Done when that many callbacks have been run; who awaits it is the next to run."""
         self._breaks[number] = self.create_future()
-        await self._breaks[number]
+        return self._breaks[number]
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         """Threads are not simulated: the work is done here, a step later."""
@@ -99,8 +103,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return future
 
     def forget_everything(self) -> None:
-        """What a killed process leaves of its loop: no timer, no callback, no task but the one that calls this."""
-        self._ready.clear()
+        """What a killed process leaves of its loop: no timer, and no task but the one that calls this."""
         self._scheduled.clear()  # type: ignore[attr-defined]
         for task in asyncio.all_tasks(self):
             if task is not asyncio.current_task(self):
@@ -117,6 +120,7 @@ class VirtualClock:
         self._booted = 0.0
         for name in ("monotonic", "epoch", "utc_now", "since_boot", "boot_id"):
             monkeypatch.setattr(clock, name, getattr(self, name))
+        monkeypatch.setattr(operations, "utc_now", self.utc_now)
 
     def monotonic(self) -> float:
         return self._loop.time()

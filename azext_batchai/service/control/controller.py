@@ -20,7 +20,7 @@ from azext_batchai.service.clock import wire_now
 from azext_batchai.service.control.node_pool import Node, NodePool
 from azext_batchai.service.control.scheduler import Queue, capacity_of, wanted_nodes
 from azext_batchai.service.engine.base import Engine, JobHandle, JobOutcome, JobPlan, NodeFault, TaskError
-from azext_batchai.service.model import job_plans, job_states
+from azext_batchai.service.model import job_plans, job_states, parents
 from azext_batchai.service.model.node_states import ALLOCATING, IDLE, LEAVING, PREPARING, RUNNING, UNUSABLE
 from azext_batchai.service.state import State
 from azext_batchai.service.store import Record
@@ -102,6 +102,10 @@ class ClusterController:
         self.queue.add(job.key, job.seq, properties["schedulingPriority"], properties["nodeCount"], seconds)
         self.wake()
 
+    def dequeue(self, job_key: str) -> None:
+        self.queue.remove(job_key)
+        self.wake()
+
     async def preempt(self, node_id: str) -> None:
         """Take a node away as Azure takes back a low-priority one: its job is told, ended and queued again.
 
@@ -158,10 +162,14 @@ class ClusterController:
         """Take all nodes away for good. Running jobs end as terminated; queued ones keep waiting."""
         self._closing = True
         self._cancel_timers()
-        for job_key in list(self._runs):
-            job_states.intend(self._state, job_key, job_states.TERMINATE)
+        await until_written(self._terminate_all)
         await asyncio.gather(*(self.stop(job_key) for job_key in list(self._runs)))
         await asyncio.gather(*(self.nodes.retire(node) for node in self.nodes))
+
+    def _terminate_all(self) -> None:
+        with self._state.store.transaction():
+            for job_key in self._runs:
+                job_states.intend(self._state, job_key, job_states.TERMINATE)
 
     def close(self) -> None:
         """The service stops: forget everything, end nothing."""
@@ -193,9 +201,10 @@ class ClusterController:
             return
         try:
             self.nodes.save()
-            self._shrink()
-            self._grow()
-            self._start_jobs()
+            if not parents.under_deletion(self._state, self.key):
+                self._shrink()
+                self._grow()
+                self._start_jobs()
             self._settle()
         except sqlite3.Error as exc:  # a full disk: what runs goes on, new work waits (P9)
             log.error("cluster %s: state cannot be written: %s", self.key, exc)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any
 
-from azext_batchai.service.background import Background
+from azext_batchai.service.background import Background, until_written
 from azext_batchai.service.clock import wire_now
-from azext_batchai.service.model import job_states
 from azext_batchai.service.state import State
 from azext_batchai.service.store import Record
 
@@ -24,7 +24,7 @@ _BELOW = {
     "workspace": ("experiment", "cluster", "fileserver"),
     "experiment": ("job",),
 }
-_BATCH = 200  # ended jobs that go in one transaction: others wait no longer than for one
+_BATCH = 200  # so many go in one transaction: others wait no longer than for one
 
 TearDown = Callable[[Record], Awaitable[None]]
 
@@ -66,38 +66,49 @@ class Deletions:
         self._background.spawn(operations.carry_out(operation, self._delete(record), f"Deleting {record.name}"))
         return operation
 
+    def close(self) -> None:
+        """The service stops: the next one goes on."""
+        self._background.cancel()
+
     async def _delete(self, record: Record) -> None:
-        store = self._state.store
-        while True:
+        gone = False
+        while not gone:
             for kind in _BELOW.get(record.kind, ()):
                 await self._delete_children(record.key, kind)
-            tear_down = self._tear_downs.get(record.kind)
-            if tear_down:
-                await tear_down(record)
-            with store.transaction():
-                if not any(store.children(record.key, kind, limit=1) for kind in _BELOW.get(record.kind, ())):
-                    store.remove(record.key)
-                    return
+            await self._tear_down(record)
+            gone = await until_written(lambda: self._remove([record]))
 
     async def _delete_children(self, parent: str, kind: str) -> None:
         after = 0
         while children := self._state.store.children(parent, kind, after, _BATCH):
             after = children[-1].seq
-            ended = [child for child in children if kind == "job" and _has_ended(child)]
-            for child in ended:
-                await self._tear_downs[kind](child)
-            with self._state.store.transaction():
-                for child in ended:
-                    self._state.store.remove(child.key)
-            gone = {child.key for child in ended}
-            results = await asyncio.gather(
-                *(self._delete(child) for child in children if child.key not in gone), return_exceptions=True
-            )
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
+            if kind in _BELOW:
+                await _all(self._delete(child) for child in children)
+            else:
+                await _all(self._tear_down(child) for child in children)
+                await until_written(lambda: self._remove(children))
             await asyncio.sleep(0)
 
+    async def _tear_down(self, record: Record) -> None:
+        tear_down = self._tear_downs.get(record.kind)
+        if tear_down:
+            await tear_down(record)
 
-def _has_ended(job: Record) -> bool:
-    return job.properties["executionState"] in job_states.ENDED
+    def _remove(self, records: Sequence[Record]) -> bool:
+        """Remove those below which nothing is left; whether these are all."""
+        store = self._state.store
+        left = False
+        with store.transaction():
+            for record in records:
+                if any(store.children(record.key, kind, limit=1) for kind in _BELOW.get(record.kind, ())):
+                    left = True
+                else:
+                    store.remove(record.key)
+        return not left
+
+
+async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do everything, also where a part of it fails; raises the first error afterwards."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

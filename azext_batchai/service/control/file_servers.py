@@ -29,7 +29,7 @@ class FileServers:
     def begin(self, record: Record, operation: str) -> None:
         """Make a server whose record stands; `operation` ends with it."""
         self._background.spawn(
-            self._state.operations.carry_out(operation, self._make(record.key), f"Making file server {record.name}")
+            self._state.operations.carry_out(operation, self._make(record), f"Making file server {record.name}")
         )
 
     def resume(self) -> None:
@@ -40,23 +40,23 @@ class FileServers:
                 if operation and self._state.operations.reopen(operation):
                     self.begin(record, operation)
                 else:
-                    self._background.spawn(self._make(record.key))
+                    self._background.spawn(self._make(record))
 
-    async def _make(self, key: str) -> None:
+    async def _make(self, record: Record) -> None:
         """Make the folder and its endpoint, and say where they are.
 
         `fileServerPublicPort` and `localPath` are additions: a server here shares its address with others.
         """
-        record = self._state.store.get(key)
-        if not record:
+        if not self._current(record):
             return
+        key = record.key
         settings = record.properties["sshConfiguration"]["userAccountSettings"]
         login = login_of(settings, record.internal["login"])
         folder = record.internal["folder"]
         try:
             port = await self._host.open(key, folder, login, record.internal["port"])
         except OSError as exc:
-            await until_written(lambda: self._enter(key, "failed"))
+            await until_written(lambda: self._enter(record, "failed"))
             reason = exc.strerror or str(exc)
             raise ArmError(
                 500, "FileServerProvisioningFailed", f"File Server provisioning has failed: {reason}"
@@ -68,13 +68,20 @@ class FileServers:
             "fileServerPublicPort": port,
             "localPath": folder,
         }
-        if not await until_written(lambda: self._enter(key, "succeeded", port, place)):
-            await self._host.close(key)  # it was deleted meanwhile
+        if not await until_written(lambda: self._enter(record, "succeeded", port, place)):
+            successor = self._state.store.get(key)
+            if not successor or successor.seq == record.seq:  # the endpoint is not that of another server of the name
+                await self._host.close(key)
 
-    def _enter(self, key: str, state: str, port: int = 0, place: dict[str, object] | None = None) -> bool:
+    def _current(self, record: Record) -> Record | None:
+        """The record as it is now; None where it is gone or going, or another server has got its name."""
+        current = self._state.store.get(record.key)
+        return current if current and current.seq == record.seq and not current.internal.get("deleting") else None
+
+    def _enter(self, begun: Record, state: str, port: int = 0, place: dict[str, object] | None = None) -> bool:
         """The one place where a file server's state changes; False where it is gone or going."""
-        record = self._state.store.get(key)
-        if not record or record.internal.get("deleting"):
+        record = self._current(begun)
+        if not record:
             return False
         properties = record.properties
         changed = properties["provisioningState"] != state

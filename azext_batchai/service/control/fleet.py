@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from azext_batchai.service.background import Background
+from azext_batchai.service.background import Background, until_written
 from azext_batchai.service.control.controller import ClusterController
 from azext_batchai.service.engine.engines import Engines
 from azext_batchai.service.model import job_states, vm_sizes
@@ -31,8 +31,14 @@ class Fleet:
         """None where the cluster is gone."""
         return self._controllers.get(cluster_key)
 
-    def open(self, record: Record) -> ClusterController:
-        """The controller of a cluster that has just been created or found."""
+    def create(self, record: Record) -> None:
+        """Give a new cluster its nodes; jobs that were left by an earlier one of its name run on it."""
+        controller = self._open(record)
+        controller.begin()
+        for job in self._unfinished().get(record.key, ()):
+            controller.enqueue(job)
+
+    def _open(self, record: Record) -> ClusterController:
         size, priority = record.properties["vmSize"], record.properties["vmPriority"]
         controller = ClusterController(
             self._state, self._engines.of(record), record, lambda: self.room(size, priority), self.wake
@@ -55,17 +61,22 @@ class Fleet:
 
     def resume(self) -> None:
         """Take up clusters, nodes and jobs as an earlier service left them."""
-        unfinished: dict[str, list[Record]] = {}
-        for job in self._state.store.active("job"):
-            if job.properties["executionState"] not in job_states.ENDED:
-                unfinished.setdefault(job.internal["cluster"], []).append(job)
+        unfinished = self._unfinished()
         for cluster in self._state.store.all_of("cluster"):
-            self.open(cluster).resume(unfinished.get(cluster.key, []))
+            self._open(cluster).resume(unfinished.get(cluster.key, []))
         for jobs in unfinished.values():
             for job in jobs:
                 operation = job.internal.get("terminating", "")
                 if self._state.operations.reopen(operation):
                     self.finish_terminating(job, operation)
+
+    def _unfinished(self) -> dict[str, list[Record]]:
+        """The jobs that have not ended, by the keys of their clusters."""
+        unfinished: dict[str, list[Record]] = {}
+        for job in self._state.store.active("job"):
+            if job.properties["executionState"] not in job_states.ENDED:
+                unfinished.setdefault(job.internal["cluster"], []).append(job)
+        return unfinished
 
     def enqueue(self, job: Record) -> None:
         """A new job waits for the nodes of its cluster."""
@@ -78,26 +89,40 @@ class Fleet:
         )
 
     def terminate(self, job: Record) -> bool:
-        """Begin to end a job, in the transaction that acknowledges it; True where that takes time (`end_job`)."""
+        """Begin to end a job, in the transaction that acknowledges it; True where that takes time (`end_job`).
+
+        When the transaction is over a job that waited has to leave its queue (`dequeue`).
+        """
+        state = job.properties["executionState"]
         controller = self._controllers.get(job.internal["cluster"])
-        if controller and controller.is_running(job.key):
+        if controller and controller.is_running(job.key) and state != "queued":
             job_states.intend(self._state, job.key, job_states.TERMINATE)
             return True
-        if job.properties["executionState"] not in job_states.ENDED:
+        if state not in job_states.ENDED:
             job_states.terminate_queued(self._state, job.key)
-            if controller:
-                controller.queue.remove(job.key)
-                controller.wake()
         return False
 
-    async def end_job(self, job: Record) -> None:
-        """End a job and wait until none of its processes is left."""
-        with self._state.store.transaction():
-            current = self._state.store.get(job.key)
-            running = bool(current) and self.terminate(current or job)
+    def dequeue(self, job: Record) -> None:
+        """The job does not wait for nodes any more."""
         controller = self._controllers.get(job.internal["cluster"])
-        if running and controller:
+        if controller:
+            controller.dequeue(job.key)
+
+    async def end_job(self, job: Record) -> None:
+        """End a job and wait until nothing of it is left on its nodes."""
+        current = self._state.store.get(job.key)
+        if current and current.properties["executionState"] not in job_states.ENDED:
+            await until_written(lambda: self._end(job.key))
+            self.dequeue(job)
+        controller = self._controllers.get(job.internal["cluster"])
+        if controller:
             await controller.stop(job.key)
+
+    def _end(self, job_key: str) -> None:
+        with self._state.store.transaction():
+            job = self._state.store.get(job_key)
+            if job:
+                self.terminate(job)
 
     async def tear_down(self, cluster: Record) -> None:
         """Take away a cluster's nodes and its controller."""

@@ -190,7 +190,7 @@ async def create(service: Service, call: Call) -> Reply:
         if setup_secrets:
             service.vault.seal(record.key, setup_secrets)
         operation = service.operations.done(f"{call.subscription}${call.group}${workspace.name}${call.name}")
-    service.fleet.open(record).begin()
+    service.fleet.create(record)
     reply = operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
     return replies.advise(reply, "; ".join(filter(None, (_fewer_gpus(service, record), _not_reported(cleaned)))))
 

@@ -139,10 +139,14 @@ async def delete(service: Service, call: Call) -> Reply:
 
 
 async def poll_delete(service: Service, call: Call) -> Reply:
-    """202 while a group is being deleted, 200 afterwards, as ARM's Location polling has it."""
+    """202 while a group is being deleted, 200 afterwards, as ARM's Location polling has it.
+
+    Raises ArmError where the deletion failed.
+    """
     operation_id = call.raw_path.rstrip("/").rsplit("/", 1)[-1]
     reply = await service.operations.poll("", operation_id)
     body: dict[str, Any] = reply.body
     if body["status"] == "InProgress":
         return Reply(202, None, {"Location": f"{call.base_url}{call.raw_path}", "retry-after-ms": "50"})
+    await service.operations.ended(operation_id)
     return empty(200)

@@ -54,8 +54,9 @@ async def create(service: Service, call: Call) -> Reply:
         return replies.resource(existing, _as_created(existing))
     cluster_key = key_of(cleaned.body["cluster"]["id"])
     cluster = service.store.get(cluster_key)
-    if not cluster or cluster.kind != "cluster" or cluster.internal.get("deleting"):
+    if not cluster or cluster.kind != "cluster":
         raise not_found("cluster", cleaned.body["cluster"]["id"].rstrip("/").rsplit("/", 1)[-1])
+    parents.refuse_under_deletion(service, cluster.key)
     body = _body(call, workspace, experiment, cleaned)
     record = Record(key_of(body["id"]), KIND, experiment.key, body)
     record.internal = {"fingerprint": fingerprint, "cluster": cluster_key, "attempt": 0, "nodes": []}
@@ -164,6 +165,8 @@ async def terminate(service: Service, call: Call) -> Reply:
             operation = service.operations.done(resource_id)
     if running:
         service.fleet.finish_terminating(record, operation)
+    else:
+        service.fleet.dequeue(record)
     return operations.accepted(call.base_url, call.subscription, location, operation)
 
 

@@ -74,6 +74,7 @@ async def create(service: Service, call: Call) -> Reply:
     parents.refuse_under_deletion(service, groups.key(call.subscription, call.group))
     record = service.store.get(key_of(_id(call)))
     if record:
+        parents.refuse_under_deletion(service, record.key)
         return _change(service, call, record)
     name = call.names[0].lower()
     folder = service.storage.account(call.names[0])
@@ -229,6 +230,7 @@ async def create_container(service: Service, call: Call) -> Reply:
 
 def _create_child(service: Service, call: Call, kind: str) -> Reply:
     account = find(service, call)
+    parents.refuse_under_deletion(service, account.key)
     folder = service.storage.folder(account.name, kind, call.name)
     existed = folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)
