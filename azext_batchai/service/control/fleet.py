@@ -80,7 +80,7 @@ class Fleet:
     def terminate(self, job: Record) -> bool:
         """Begin to end a job, in the transaction that acknowledges it; True where that takes time (`end_job`)."""
         controller = self._controllers.get(job.internal["cluster"])
-        if controller and controller.is_running(job.key):
+        if controller and controller.is_running(job.key) and job_states.is_running(job):
             job_states.intend(self._state, job.key, job_states.TERMINATE)
             return True
         if job.properties["executionState"] not in job_states.ENDED:
@@ -94,9 +94,10 @@ class Fleet:
         """End a job and wait until none of its processes is left."""
         with self._state.store.transaction():
             current = self._state.store.get(job.key)
-            running = bool(current) and self.terminate(current or job)
+            if current:
+                self.terminate(current)
         controller = self._controllers.get(job.internal["cluster"])
-        if running and controller:
+        if controller:  # one that has ended may still be leaving its nodes
             await controller.stop(job.key)
 
     async def tear_down(self, cluster: Record) -> None:

@@ -17,6 +17,7 @@ ENDED = ("succeeded", "failed")
 
 # Why a running job is being stopped, kept in its record so that a restart does not forget it.
 TERMINATE, REQUEUE, TIME_OUT = "terminate", "requeue", "timeout"
+REQUEUE_ON_REBOOT = "AZ_BATCHAI_REQUEUE_ON_REBOOT"  # a job's own variable, which outdoes the service's setting
 
 
 def mark_running(state: State, key: str, node_ids: Sequence[str]) -> Record:
@@ -49,9 +50,11 @@ def note_operation(state: State, key: str, operation: str) -> None:
 def intend(state: State, key: str, intent: str, reason: str = "") -> None:
     """Note why a running job is being stopped; the first intent stays, except that a termination outdoes a requeue.
 
-    `reason` is what the user is told where the job is to run again.
+    `reason` is what the user is told where the job is to run again. A job that has just ended is left as it is.
     """
     record = _load(state, key)
+    if not is_running(record):
+        return
     if record.internal.get("intent") not in (None, REQUEUE):
         return
     if intent == REQUEUE and record.internal.get("intent") == REQUEUE:
@@ -91,6 +94,19 @@ def finish(state: State, key: str, outcome: JobOutcome) -> Record | None:
     if error:
         info["errors"] = [error.body()]
     return _end(state, record, "failed" if error else "succeeded", now)
+
+
+def is_running(record: Record) -> bool:
+    """Whether a job has nodes, also while it is being ended."""
+    return record.properties["executionState"] in ("running", "terminating")
+
+
+def requeue_on_reboot(record: Record) -> bool | None:
+    """What the job says of being queued again when its machine was started anew; None where it says nothing."""
+    for variable in record.properties.get("environmentVariables", ()):
+        if variable["name"] == REQUEUE_ON_REBOOT:
+            return str(variable["value"]).strip().lower() in ("1", "true", "yes", "on")
+    return None
 
 
 def terminate_queued(state: State, key: str) -> None:
