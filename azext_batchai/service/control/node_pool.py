@@ -198,8 +198,8 @@ class NodePool:
     async def _bring_up(
         self, node: Node, given: asyncio.Task[Sequence[Allocation | TaskError]], index: int, resume: bool
     ) -> None:
-        allocation = (await asyncio.shield(given))[index]
         try:
+            allocation = (await asyncio.shield(given))[index]
             if isinstance(allocation, TaskError):
                 raise TaskError(allocation.code, allocation.message, allocation.details)
             if node.state == LEAVING:
@@ -215,11 +215,13 @@ class NodePool:
             )
             node.watch = self._spawn(self._watch(node))
             self._changed()
-            if new:
+            if new or (resume and node.state != UNUSABLE):
                 cluster = self._state.store.get(self._key)
                 assert cluster
                 setup = node_specs.setup_of(self._state, cluster)
                 await self._engine.prepare(node.node_id, setup, resume)
+            if resume and not node.job:
+                await self._engine.tidy(node.node_id)
         except TaskError as exc:
             self.became_unusable(node, exc)
         except OSError as exc:
