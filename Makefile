@@ -19,7 +19,7 @@ AZ_ENV := env $(foreach name,$(filter AZURE_% AZ_BATCHAI_%,$(.VARIABLES)),-u $(n
           PATH="$(CURDIR)/$(BIN):$$PATH" AZURE_CORE_COLLECT_TELEMETRY=no
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test conformance bench wheel lint azdev clean
+.PHONY: demo test conformance soak bench wheel lint azdev clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO)/.installed $(VENV)/.demo
@@ -30,6 +30,10 @@ test: $(VENV)/.test
 
 conformance: $(VENV)/.test
 	BATCHAI_EXAMPLES=200 $(BIN)/python -m pytest -n $(WORKERS) tests/wire/test_schemathesis.py tests/conformance $(ARGS)
+
+# Kills the service, its launcher and its runners under load: make soak ARGS="--hours 8 --seed 7"
+soak: $(VENV)/.test
+	$(BIN)/python tests/crash $(ARGS)
 
 bench: $(DEMO)/.installed
 	@$(AZ_ENV) AZURE_EXTENSION_DIR="$(CURDIR)/$(DEMO)/extensions" $(BIN)/python benchmarks $(ARGS)
