@@ -23,7 +23,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 # The tests of the extension and those of a job: what another Python (`fast`) or azure-cli (`compat`) could break.
 FAST := tests/extension tests/e2e/test_jobs.py
 
-.PHONY: demo test fast compat conformance bench wheel lint azdev clean
+.PHONY: demo test fast compat conformance soak bench wheel lint azdev clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO)/.installed $(VENV)/.demo
@@ -40,6 +40,10 @@ fast: .venv-$(notdir $(PYTHON))/.installed
 
 conformance: $(VENV)/.test
 	BATCHAI_EXAMPLES=200 $(BIN)/python -m pytest -n $(WORKERS) tests/wire/test_schemathesis.py tests/fuzz tests/conformance $(ARGS)
+
+# Kills the service, its launcher and its runners under load: make soak ARGS="--hours 8 --seed 7"
+soak: $(VENV)/.test
+	$(BIN)/python tests/crash $(ARGS)
 
 bench: $(DEMO)/.installed
 	@$(AZ_ENV) AZURE_EXTENSION_DIR="$(CURDIR)/$(DEMO)/extensions" $(BIN)/python benchmarks $(ARGS)

@@ -21,6 +21,7 @@ class Settings:
     `kill_grace_seconds`: from TERM to KILL when a job is ended.
     `low_priority_seconds`: after how long a job on low-priority nodes is preempted.
     `cluster_quota`, `vcpu_quota`: how many clusters a location may have, and vCPUs of each priority.
+    `requeue_on_reboot`: queue a job again that was lost because the machine was started anew, unless it says otherwise.
     `containers_on_host`: run a job that asks for a container directly on the node, and say so in its execution.log.
     """
 
@@ -31,6 +32,7 @@ class Settings:
     low_priority_seconds: float = 24 * 3600.0
     cluster_quota: int = 200
     vcpu_quota: int = 10000
+    requeue_on_reboot: bool = False
     containers_on_host: bool = False
 
     @classmethod
@@ -44,6 +46,7 @@ class Settings:
             low_priority_seconds=_number("AZURE_BATCHAI_LOW_PRIORITY_SECONDS", cls.low_priority_seconds),
             cluster_quota=int(_number("AZURE_BATCHAI_CLUSTER_QUOTA", cls.cluster_quota)),
             vcpu_quota=int(_number("AZURE_BATCHAI_VCPU_QUOTA", cls.vcpu_quota)),
+            requeue_on_reboot=_flag("AZURE_BATCHAI_REQUEUE_ON_REBOOT"),
             containers_on_host=_flag("AZURE_BATCHAI_CONTAINERS_ON_HOST"),
         )
 

@@ -19,7 +19,15 @@ from azext_batchai.service.background import STORE_RETRY_SECONDS, Background, un
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.control.node_pool import Node, NodePool
 from azext_batchai.service.control.scheduler import Queue, capacity_of, wanted_nodes
-from azext_batchai.service.engine.base import Engine, JobHandle, JobOutcome, JobPlan, NodeFault, TaskError
+from azext_batchai.service.engine.base import (
+    Engine,
+    JobHandle,
+    JobOutcome,
+    JobPlan,
+    MachineRestarted,
+    NodeFault,
+    TaskError,
+)
 from azext_batchai.service.model import job_plans, job_states, parents
 from azext_batchai.service.model.node_states import ALLOCATING, IDLE, LEAVING, PREPARING, RUNNING, UNUSABLE
 from azext_batchai.service.state import State
@@ -317,15 +325,20 @@ class ClusterController:
             self.nodes.occupy(node, job.key)
         loop = asyncio.get_running_loop()
         remaining = job_states.remaining_seconds(job)
-        run.timer = loop.call_later(remaining, lambda: self._spawn(self._time_out(job.key)))
+        run.timer = loop.call_later(remaining, lambda: self._spawn(self._time_out(job.key, run)))
         if self.vm_priority == "lowpriority":
             patience = self._state.settings.low_priority_seconds - job_states.elapsed_seconds(job)
             run.preemption = loop.call_later(max(patience, 0.0), self._preempt_all, job.key)
         self._spawn(self._run(job, run, resume))
 
-    async def _time_out(self, job_key: str) -> None:
-        await until_written(lambda: job_states.intend(self._state, job_key, job_states.TIME_OUT))
-        await self.stop(job_key)
+    async def _time_out(self, job_key: str, run: _Run) -> None:
+        def intend() -> None:
+            if self._runs.get(job_key) is run:  # not a later job of the same name
+                job_states.intend(self._state, job_key, job_states.TIME_OUT)
+
+        await until_written(intend)
+        if self._runs.get(job_key) is run:
+            await self.stop(job_key)
 
     def _preempt_all(self, job_key: str) -> None:
         """A job that has run on low-priority nodes for a day loses them (the article: over 24 hours)."""
@@ -345,7 +358,8 @@ class ClusterController:
                 await run.handle.clean_up()
             except Exception:  # the outcome stands: what is left lies in the node's folder and goes with it
                 log.exception("what job %s left could not be removed", job.key)
-        del self._runs[job.key]
+        if self._runs.get(job.key) is run:  # else a later job of the same name has begun meanwhile
+            del self._runs[job.key]
         for node in run.nodes:
             self.nodes.vacate(node)
         current = self._state.store.get(job.key)  # it may have been terminated since it was queued again
@@ -361,12 +375,16 @@ class ClusterController:
                     await asyncio.wait([node.bring_up])
             if run.stopping and not resume:
                 return JobOutcome(None)
-            run.handle = self._engine.job(await self._plan(job, run))
+            run.handle = self._engine.job(await self._plan(job, run, resume))
             if run.stopping:
                 await self._halt(job.key, run)
             return await run.handle.run(resume)
         except NodeFault as exc:
             await self._blame(job.key, exc)
+            return JobOutcome(None, exc)
+        except MachineRestarted as exc:
+            if self._runs_again(job):
+                await until_written(lambda: self._requeue(job.key, "its machine was started anew while it ran"))
             return JobOutcome(None, exc)
         except TaskError as exc:
             return JobOutcome(None, exc)
@@ -374,14 +392,19 @@ class ClusterController:
             log.exception("job %s could not be run", job.key)
             return JobOutcome(None, TaskError("InternalError", "The job could not be run", {"Info": repr(exc)}))
 
-    async def _plan(self, job: Record, run: _Run) -> JobPlan:
+    async def _plan(self, job: Record, run: _Run, resume: bool) -> JobPlan:
         """The job bound to the nodes it has: their addresses, and ports that are free on them."""
         ports = job.internal.get("ports", [])
         count = ports_needed(job.properties)
         if len(ports) < count:
             ports = await self._engine.free_ports(job.internal["nodes"], count)
             await until_written(lambda: job_states.note_ports(self._state, job.key, ports))
-        return job_plans.plan_of(self._state, job, [node.address for node in run.nodes], ports)
+        return job_plans.plan_of(self._state, job, [node.address for node in run.nodes], ports, resume)
+
+    def _runs_again(self, job: Record) -> bool:
+        """Whether a job that was lost with its machine is queued again: it says so itself, or the service's setting."""
+        wish = job_states.requeue_on_reboot(job)
+        return self._state.settings.requeue_on_reboot if wish is None else wish
 
     async def _blame(self, job_key: str, fault: NodeFault) -> None:
         """The node is to blame, not the job: nothing is started there any more, and the job runs elsewhere."""

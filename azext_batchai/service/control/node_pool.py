@@ -219,11 +219,13 @@ class NodePool:
             )
             node.watch = self._spawn(self._watch(node))
             self._changed()
-            if new:
+            if new or (resume and node.state != UNUSABLE):
                 cluster = self._state.store.get(self._key)
                 assert cluster
                 setup = node_specs.setup_of(self._state, cluster)
                 await self._engine.prepare(node.node_id, setup, resume)
+            if resume and not node.job:
+                await self._engine.tidy(node.node_id)
         except TaskError as exc:
             self.became_unusable(node, exc)
         except OSError as exc:

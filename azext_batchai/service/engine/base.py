@@ -36,6 +36,10 @@ class NodeFault(TaskError):
         self.node_id = node_id
 
 
+class MachineRestarted(TaskError):
+    """What ran was lost because its machine was started anew: nothing was wrong with it."""
+
+
 @dataclass(frozen=True)
 class Volume:
     """What is to be seen at `relative_path` below a mount root, by name: the engine knows where it is.
@@ -247,7 +251,14 @@ class Engine(Protocol):
         """Why a node has not been given yet, in the words of who gives it; '' where there is nothing to say."""
 
     async def prepare(self, node_id: str, setup: NodeSetup, resume: bool) -> None:
-        """Mount volumes and run the setup task. Raises TaskError or OSError when the node cannot be used."""
+        """Mount volumes and run the setup task. Raises TaskError or OSError when the node cannot be used.
+
+        With `resume` the node may be ready already, and even have a job: what is mounted stays, what has run is not run
+        again.
+        """
+
+    async def tidy(self, node_id: str) -> None:
+        """Remove what jobs have left on a node that has none now: an earlier service was killed before it could."""
 
     async def interrupt(self, node_id: str) -> None:
         """End what brings the node up (a wait for it, a setup task): `allocate` and `prepare` raise then."""

@@ -31,6 +31,9 @@ class Host(Protocol):
     async def find(self, claim: Mapping[str, Any], cookie: str) -> Handle | None:
         """The runner that made this claim; None where it has ended (P3: boot, pid, start time and cookie)."""
 
+    def has_restarted(self, claim: Mapping[str, Any]) -> bool:
+        """Whether the machine was started anew since this claim was made."""
+
     async def ended(self, handle: Handle) -> None:
         """Wait until a runner has ended, then forget it."""
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from signal import SIGKILL
 from typing import Protocol
 
-from azext_batchai.service.engine.base import JobOutcome, JobPlan, Process, TaskError
+from azext_batchai.service.engine.base import JobOutcome, JobPlan, NodeFault, Process, TaskError
 from azext_batchai.service.engine.task import TaskEnd
 
 log = logging.getLogger(__name__)
@@ -68,15 +68,22 @@ class JobRun:
         self._failed: Process | None = None
 
     async def run(self, resume: bool) -> JobOutcome:
+        # A service that was killed before it had begun with the job has left nothing to take up.
+        resume = resume and any(map(self._site.has_started, self._tasks()))
         try:
             outcome = await self._run(resume)
-        except TaskError as exc:
-            self._site.note(f"failed: {exc.code}: {exc.message} {exc.details}")
+        except Exception as exc:
+            if isinstance(exc, TaskError):
+                self._site.note(f"failed: {exc.code}: {exc.message} {exc.details}")
+            await self._end_all()
             await self._close()
             raise
         # Not in a `finally`: a run that is cancelled because the service stops leaves the job alone.
         await self._close()
         return outcome
+
+    def _tasks(self) -> list[str]:
+        return [name for name, _ in self._preparations()] + [_main(n) for n in range(len(self._plan.processes))]
 
     async def stop(self) -> None:
         await self._site.stop()
@@ -87,7 +94,7 @@ class JobRun:
     async def _close(self) -> None:
         try:
             await self._site.close()
-        except OSError:  # no error of the end may become the job's
+        except Exception:  # no error of the end may become the job's
             log.exception("job %s: closing failed", self._plan.job_key)
 
     async def _run(self, resume: bool) -> JobOutcome:
@@ -110,19 +117,19 @@ class JobRun:
 
     async def _open(self, resume: bool) -> None:
         """A job that runs already is taken up whatever else fails: nobody else would see to its processes."""
+        mains = (_main(index) for index in range(len(self._plan.processes)))
         try:
             try:
                 await self._site.open(resume)
             except OSError as exc:
                 raise TaskError("JobSetUpFailed", "The job's folders could not be made", {"Info": str(exc)}) from None
-        except TaskError as exc:
-            if not resume:
+        except NodeFault:  # what has lost its folder cannot be awaited
+            raise
+        except Exception as exc:
+            if not resume or not any(map(self._site.has_started, mains)):
                 raise
-            if not self._site.has_started(_main(0)):
-                await self._end_preparation()
-                raise
-            self._site.note(f"taken up again, although {exc.message}: {exc.details}")
-            log.warning("job %s is taken up again, although %s %s", self._plan.job_key, exc.message, exc.details)
+            self._site.note(f"taken up again, although {_reason(exc)}")
+            log.warning("job %s is taken up again, although %s", self._plan.job_key, _reason(exc))
 
     # Preparation
 
@@ -136,12 +143,16 @@ class JobRun:
         """Run the job preparation on every node; the outcome where it failed."""
         self._site.note("job preparation starts")
         tasks = self._preparations()
-        ends = await asyncio.gather(
-            *(
-                self._site.run_task(name, index, command_line, {}, streams, resume)
-                for index, (name, streams) in enumerate(tasks)
-            )
-        )
+        running = [
+            asyncio.ensure_future(self._site.run_task(name, index, command_line, {}, streams, resume))
+            for index, (name, streams) in enumerate(tasks)
+        ]
+        try:
+            ends = await asyncio.gather(*running)
+        except Exception:
+            await self._site.stop()
+            await asyncio.gather(*running, return_exceptions=True)
+            raise
         for end, node_id, (_, (_, stderr)) in zip(ends, self._plan.node_ids, tasks):
             self._site.note(f"job preparation on {node_id} ended {_describe(end)}")
             if end.exit_code != 0:
@@ -155,16 +166,6 @@ class JobRun:
                 )
                 return JobOutcome(end.exit_code, error)
         return None
-
-    async def _end_preparation(self) -> None:
-        """Leave no preparation running of a job that cannot go on."""
-        await self._site.stop()
-        started = [
-            self._site.run_task(name, index, "", {}, streams, True)
-            for index, (name, streams) in enumerate(self._preparations())
-            if self._site.has_started(name)
-        ]
-        await asyncio.gather(*started, return_exceptions=True)
 
     # Processes
 
@@ -188,11 +189,23 @@ class JobRun:
                             self._site.note(f"a process ended {_describe(end)}: the others are ended too")
                 if running and (outcome or all(process.serves_others for process in running.values())):
                     await self._site.stop()
-        except TaskError:
+        except Exception:
             await self._site.stop()
             await asyncio.gather(*running, return_exceptions=True)
             raise
         return outcome or TaskEnd(0)
+
+    async def _end_all(self) -> None:
+        """Leave nothing running of a job that cannot go on, by whichever service it was started."""
+        preparations, processes = enumerate(self._preparations()), enumerate(self._plan.processes)
+        if not any(map(self._site.has_started, self._tasks())):
+            return
+        await self._site.stop()
+        await asyncio.gather(
+            *(self._site.run_task(name, index, "", {}, streams, True) for index, (name, streams) in preparations),
+            *(self._start(index, process, True) for index, process in processes),
+            return_exceptions=True,
+        )
 
     async def _start(self, index: int, process: Process, resume: bool) -> TaskEnd:
         streams = (process.stdout, process.stderr)
@@ -214,6 +227,10 @@ class JobRun:
 
 def _main(index: int) -> str:
     return f"main-{index}"
+
+
+def _reason(exc: Exception) -> str:
+    return f"{exc.message}: {exc.details}" if isinstance(exc, TaskError) else repr(exc)
 
 
 def _describe(end: TaskEnd) -> str:

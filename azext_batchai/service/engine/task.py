@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from azext_batchai.service.engine.base import TaskError
+from azext_batchai.service.engine.base import MachineRestarted, TaskError
 from azext_batchai.service.engine.host import Handle, Host, NotStarted
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,8 @@ class Task:
     async def run(self, command: Command, resume: bool) -> TaskEnd:
         """Run the command to its end; with `resume` a task that was started before is found again, not started.
 
-        Raises TaskError where the command could not be started or its runner is lost.
+        Raises TaskError where the command could not be started or its runner is lost, MachineRestarted where it was
+        lost with the machine.
         """
         end = await self.adopt() if resume else None
         for _ in range(_STARTS):
@@ -82,10 +83,10 @@ class Task:
     async def adopt(self) -> TaskEnd | None:
         """The end of a task that was started before, awaited where it runs; None where it never started, nor will.
 
-        Raises TaskError where its runner is lost.
+        Raises TaskError where its runner is lost, MachineRestarted where it was lost with the machine.
         """
         cookie = await self._read_again("cookie")
-        if not cookie or self._take_back(cookie):
+        if not cookie or await self._take_back(cookie):
             return None
         claim = _json(await self._read_again(f"claim.{cookie}"))
         if claim.get("takenBack"):
@@ -100,7 +101,10 @@ class Task:
 
     async def _start(self, command: Command) -> TaskEnd | None:
         """Start the command and await its end; None where it did not start and never will under its cookie."""
-        cookie = self._new_cookie()
+        try:
+            cookie = self._new_cookie()
+        except OSError as exc:
+            raise _not_started(exc) from None
         request = {
             "folder": str(self.folder),
             "cookie": cookie,
@@ -117,8 +121,11 @@ class Task:
         except NotStarted:
             return await self.adopt()
         except OSError as exc:
-            raise TaskError("TaskStartFailed", "The process could not be started", {"Info": str(exc)}) from None
-        if not handle and self._take_back(cookie):
+            end = await self.adopt()  # it may run, where it is the service that cannot hold on to it
+            if not end:
+                raise _not_started(exc) from None
+            return end
+        if not handle and await self._take_back(cookie):
             return None  # its runner was killed before it could claim the start
         return await self._await(handle, cookie)
 
@@ -133,17 +140,22 @@ class Task:
                 self._handle = None
         text = await self._read_again("exit.json")
         if not text:
-            if self._take_back(cookie):
+            if await self._take_back(cookie):
                 return None
             await self._host.kill_marked(TASK_VARIABLE, cookie)
-            raise TaskError(
-                "NodeLost", "The node was lost while the task ran", {"Info": "its supervisor ended without a result"}
-            )
+            raise await self._lost(cookie)
         end = _json(text)
         if "error" in end:
             raise TaskError("TaskStartFailed", "The process could not be started", {"Info": end["error"]})
         number = end.get("signal")
         return TaskEnd(128 + number if number else end["exitCode"], number, bool(end.get("outOfMemory")))
+
+    async def _lost(self, cookie: str) -> TaskError:
+        claim = _json(await self._read_again(f"claim.{cookie}"))
+        lost = "NodeLost", "The node was lost while the task ran"
+        if "bootId" in claim and self._host.has_restarted(claim):
+            return MachineRestarted(*lost, {"Info": "its machine was started anew"})
+        return TaskError(*lost, {"Info": "its supervisor ended without a result"})
 
     async def _found(self, claim: Mapping[str, Any], cookie: str) -> Handle | None:
         while True:
@@ -162,8 +174,25 @@ class Task:
         temporary.replace(self.folder / "cookie")
         return cookie
 
-    def _take_back(self, cookie: str) -> bool:
-        """True when the task was never started and now never will be under this cookie (P4)."""
+    async def _take_back(self, cookie: str) -> bool:
+        """True when the task was never started and now never will be under this cookie (P4).
+
+        Waits where the folder cannot be written; False where it is gone.
+        """
+        while True:
+            try:
+                return self._made_claim(cookie)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            except OSError as exc:
+                log.error("task %s cannot be taken up yet: %s", self.folder, exc)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    def _made_claim(self, cookie: str) -> bool:
+        """Claim the start for nobody; False where there is a claim."""
+        if (self.folder / f"claim.{cookie}").exists():
+            # Nothing is written then: what a service that was killed here has left may be this claim's own file.
+            return False
         temporary = self.folder / f"takeback.{cookie}"
         temporary.write_text(json.dumps({"takenBack": True}), encoding="ascii")
         try:
@@ -171,7 +200,7 @@ class Task:
         except FileExistsError:
             return False
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
         return True
 
     async def _read_again(self, name: str) -> str:
@@ -184,6 +213,10 @@ class Task:
             except OSError as exc:
                 log.error("%s cannot be read yet: %s", self.folder / name, exc)
                 await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _not_started(exc: OSError) -> TaskError:
+    return TaskError("TaskStartFailed", "The process could not be started", {"Info": str(exc)})
 
 
 def _json(text: str) -> dict[str, Any]:

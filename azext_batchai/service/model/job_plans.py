@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
-from azext_batchai.service.engine.base import Container, JobPlan
+from azext_batchai.service.engine.base import Container, JobPlan, TaskError
 from azext_batchai.service.model import node_specs
 from azext_batchai.service.model.mounts import volumes_of
 from azext_batchai.service.state import State
 from azext_batchai.service.store import Record
 from azext_batchai.service.toolkits import launch_plan
 
+log = logging.getLogger(__name__)
 
-def plan_of(state: State, record: Record, addresses: Sequence[str], ports: Sequence[int]) -> JobPlan:
+
+def plan_of(state: State, record: Record, addresses: Sequence[str], ports: Sequence[int], resume: bool) -> JobPlan:
     """How a job is to be launched on its nodes, whose addresses are given, the master's first.
 
-    Raises TaskError for a volume that cannot be mounted.
+    Raises TaskError for a volume that cannot be mounted; one that is to be taken up again goes on without.
     """
     properties = record.properties
     segments = record.body["id"].split("/")
@@ -29,6 +32,14 @@ def plan_of(state: State, record: Record, addresses: Sequence[str], ports: Seque
             f"container image {container.image} is not used: AZURE_BATCHAI_CONTAINERS_ON_HOST runs the job on the node"
         )
         container = None
+    mounts = properties.get("mountVolumes", {})
+    try:
+        volumes = volumes_of(state, mounts)
+    except TaskError as exc:
+        if not resume:
+            raise
+        log.warning("job %s is taken up without file servers: %s %s", record.key, exc.message, exc.details)
+        volumes = volumes_of(state, {**mounts, "fileServers": ()})
     return JobPlan(
         job_key=record.key,
         attempt=record.internal["attempt"],
@@ -37,7 +48,7 @@ def plan_of(state: State, record: Record, addresses: Sequence[str], ports: Seque
         name=record.name,
         node_ids=tuple(record.internal["nodes"]),
         addresses=tuple(addresses),
-        volumes=tuple(volumes_of(state, properties.get("mountVolumes", {}))),
+        volumes=tuple(volumes),
         output_prefix=properties["stdOutErrPathPrefix"],
         output_segment=properties["jobOutputDirectoryPathSegment"],
         directories=tuple(

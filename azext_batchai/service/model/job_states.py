@@ -27,6 +27,7 @@ _BEFORE = {
 
 # Why a running job is being stopped, kept in its record so that a restart does not forget it.
 TERMINATE, REQUEUE, TIME_OUT = "terminate", "requeue", "timeout"
+REQUEUE_ON_REBOOT = "AZ_BATCHAI_REQUEUE_ON_REBOOT"  # a job's own variable, which outdoes the service's setting
 
 
 def mark_running(state: State, key: str, node_ids: Sequence[str]) -> Record | None:
@@ -105,6 +106,14 @@ def finish(state: State, key: str, outcome: JobOutcome) -> Record | None:
     if error:
         info["errors"] = [error.body()]
     return _end(state, record, "failed" if error else "succeeded", now)
+
+
+def requeue_on_reboot(record: Record) -> bool | None:
+    """What the job says of being queued again when its machine was started anew; None where it says nothing."""
+    for variable in record.properties.get("environmentVariables", ()):
+        if variable["name"] == REQUEUE_ON_REBOOT:
+            return str(variable["value"]).strip().lower() in ("1", "true", "yes", "on")
+    return None
 
 
 def terminate_queued(state: State, key: str) -> None:

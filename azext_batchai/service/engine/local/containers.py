@@ -50,7 +50,7 @@ class ContainerRuntime:
 
         Raises TaskError FailedStartingContainer with what the runtime said.
         """
-        if resume and (await self._call("container", "inspect", name))[0] == 0:
+        if resume and (await self._call("start", name))[0] == 0:  # which says yes where it runs already
             return
         image = await self._provide(container)
         arguments = ["run", "--detach", "--name", name, "--network=host", *self._run_arguments]
@@ -124,7 +124,10 @@ class ContainerRuntime:
 
     async def _call(self, *arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Exit status and what was said on stderr."""
-        return await self._host.call((*self._command, *arguments), _PULL_SECONDS, environment)
+        try:
+            return await self._host.call((*self._command, *arguments), _PULL_SECONDS, environment)
+        except OSError as exc:
+            return 1, exc.strerror or str(exc)
 
 
 def _failed(container: Container, said: str) -> TaskError:

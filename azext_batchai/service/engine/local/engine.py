@@ -58,16 +58,12 @@ class LocalEngine:
     # Nodes
 
     async def allocate(self, block: Sequence[NodeSpec], resume: bool) -> Sequence[Allocation | TaskError]:
-        inner_key = await node_ssh.provide_key(self._node_key)
-        async with self._once:
-            if self._bubblewrap is None:
-                self._bubblewrap = await find_bubblewrap()
         given: list[Allocation | TaskError] = []
         for spec in block:
             try:
-                given.append(await self._open(spec, inner_key))
-            except OSError as exc:
-                reason = exc.strerror or str(exc)
+                given.append(await self._open(spec))
+            except (OSError, ValueError) as exc:  # a key that cannot be read is a ValueError
+                reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
                 failed = TaskError("NodeAllocationFailed", "The node could not be set up", {"Info": reason})
                 if not resume:
                     await asyncio.gather(*(self.release(spec.node_id) for spec in block))
@@ -75,10 +71,16 @@ class LocalEngine:
                 given.append(failed)
         return given
 
-    async def _open(self, spec: NodeSpec, inner_key: str) -> Allocation:
-        login = replace(spec.login, public_keys=(*spec.login.public_keys, inner_key))
-        node = self._node(replace(spec, login=login), self._deal_gpus(spec), self._bubblewrap or "")
+    async def _open(self, spec: NodeSpec) -> Allocation:
+        node = self._node(spec, self._deal_gpus(spec), self._bubblewrap or "")
         self._nodes[spec.node_id] = node  # before it can fail: a job that runs there is found by it
+        inner_key = await node_ssh.provide_key(self._node_key)
+        async with self._once:
+            if self._bubblewrap is None:
+                self._bubblewrap = await find_bubblewrap()
+        login = replace(spec.login, public_keys=(*spec.login.public_keys, inner_key))
+        node = self._node(replace(spec, login=login), node.gpus, self._bubblewrap)
+        self._nodes[spec.node_id] = node
         if spec.held and not node.is_there():
             raise OSError("The node's folder is gone")
         port = await node.open(spec.held.get("port", 0))
@@ -108,6 +110,9 @@ class LocalEngine:
 
     async def prepare(self, node_id: str, setup: NodeSetup, resume: bool) -> None:
         await self._nodes[node_id].prepare(setup, resume)
+
+    async def tidy(self, node_id: str) -> None:
+        await self._nodes[node_id].sweep()
 
     async def interrupt(self, node_id: str) -> None:
         node = self._nodes.get(node_id)

@@ -25,7 +25,10 @@ class FileServerHost:
             data = Path(folder)
             data.mkdir(parents=True, exist_ok=True)
             environment = node_environment(data.parent, "fileserver")
-            endpoint = await open_endpoint(key, View(data.parent), data, login, environment, port)
+            try:
+                endpoint = await open_endpoint(key, View(data.parent), data, login, environment, port)
+            except ValueError as exc:  # its key is damaged
+                raise OSError(str(exc)) from None
             self._endpoints[key] = endpoint
             return endpoint.port
 

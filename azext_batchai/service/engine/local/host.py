@@ -16,6 +16,8 @@ from typing import Any
 from azext_batchai.service import clock
 from azext_batchai.service.engine.host import Handle, NotStarted
 
+_KILL_ROUNDS, _KILL_PAUSE = 500, 0.01
+
 
 class LocalHost:
     """See `engine.host.Host`. The launcher process is started with the first task, and again where it was killed."""
@@ -83,13 +85,16 @@ class LocalHost:
 
     async def find(self, claim: Mapping[str, Any], cookie: str) -> Handle | None:
         pid = claim.get("pid", 0)
-        if not pid or claim.get("bootId") != clock.boot_id():
+        if not pid or self.has_restarted(claim):
             return None
         handle = _open(pid)
         if handle and _identity(pid) != (claim["startTime"], cookie):
             os.close(handle.opened)
             return None
         return handle
+
+    def has_restarted(self, claim: Mapping[str, Any]) -> bool:
+        return claim.get("bootId") != clock.boot_id()
 
     async def ended(self, handle: Handle) -> None:
         loop = asyncio.get_running_loop()
@@ -131,7 +136,12 @@ class LocalHost:
         return process.returncode or 0, said.decode(errors="replace").strip()
 
     async def kill_marked(self, variable: str, value: str) -> None:
-        await asyncio.to_thread(_kill_marked, f"{variable}={value}".encode())
+        mark = f"{variable}={value}".encode()
+        for _ in range(_KILL_ROUNDS):
+            # Once more until nothing is found: one that was just being forked has escaped, and dying takes a moment.
+            if not await asyncio.to_thread(_kill_marked, mark):
+                return
+            await asyncio.sleep(_KILL_PAUSE)
 
     async def close(self) -> None:
         """Let the launcher end; what it started goes on."""
@@ -161,12 +171,16 @@ def _identity(pid: int) -> tuple[str, str]:
     return ("", "") if fields[0] == "Z" else (fields[19], name)
 
 
-def _kill_marked(mark: bytes) -> None:
+def _kill_marked(mark: bytes) -> int:
+    """How many processes were found, and killed."""
+    found = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found += 1
                 os.kill(int(entry.name), signal.SIGKILL)
         except OSError:
             continue
+    return found

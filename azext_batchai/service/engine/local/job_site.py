@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from signal import SIGTERM
 
 from azext_batchai.service.clock import wire_now
-from azext_batchai.service.engine.base import Container, JobPlan, NodeFault, Process
+from azext_batchai.service.engine.base import Container, JobPlan, NodeFault, Process, TaskError
 from azext_batchai.service.engine.host import Host
 from azext_batchai.service.engine.job_run import Streams
 from azext_batchai.service.engine.job_variables import (
@@ -58,6 +59,7 @@ class LocalSite:
         self._node_key = node_key
         self._tasks: list[Task] = []
         self._stopping = False
+        self._complete = False  # whether the job's commands find all that they need
         self._runtime: ContainerRuntime | None = None
         self._killer: asyncio.Task[None] | None = None
         self._job = plan.output_segment.rsplit("/", 1)[-1]
@@ -68,11 +70,11 @@ class LocalSite:
     # Setting up
 
     async def open(self, resume: bool) -> None:
-        if self._plan.container:
-            self._runtime = ContainerRuntime.find(self._host)
         relative = folder_of(self._plan)
         shared = self._nodes[0].root / relative / "shared"
         self._places = [self._place(node, Folders(node.root / relative, shared)) for node in self._nodes]
+        if self._plan.container:
+            self._runtime = ContainerRuntime.find(self._host)
         for node in self._nodes:
             if not node.is_there():  # what may still run there must not go on beside the job's next start
                 await self._host.kill_marked("AZ_BATCHAI_NODE_ID", node.spec.node_id)
@@ -86,6 +88,7 @@ class LocalSite:
         await self._off_loop(self._connect_nodes)
         if self._plan.container:
             await self._start_containers(self._plan.container, resume)
+        self._complete = True
 
     async def _off_loop(self, make: Callable[[], None]) -> None:
         if len(self._nodes) <= _FEW_NODES:
@@ -184,6 +187,9 @@ class LocalSite:
         runtime = self._runtime
         if not runtime:
             raise no_runtime(container)
+        if self._stopping:  # before this service had found the containers
+            await self._end_containers()
+            return
         self.note(f"container image {container.image}")
         folders = [node.root for node in self._nodes]
         for node in self._nodes:
@@ -212,36 +218,58 @@ class LocalSite:
         resume: bool,
         process: Process | None = None,
     ) -> TaskEnd:
-        place = self._places[node]
-        own = Task(self._host, self._folder(place.node, task), self._grace)
+        own = Task(self._host, self._folder(self._nodes[node], task), self._grace)
         self._tasks.append(own)
-        if self._stopping:
+        if self._stopping and not self._killer:
             await own.stop()
+        # What runs already needs nothing but to be found.
+        end = await own.adopt() if resume else None
+        if end:
+            return end
+        if self._stopping:
+            return TaskEnd(128 + SIGTERM, SIGTERM)
+        if not self._complete:
+            raise TaskError("JobSetUpFailed", "What the job's processes need could not be made again")
+        command = self._command(own, node, command_line, environment, streams, process)
+        return await own.run(command, resume=False)
+
+    def _command(
+        self,
+        task: Task,
+        node: int,
+        command_line: str,
+        environment: Mapping[str, str],
+        streams: Streams,
+        process: Process | None,
+    ) -> Command:
+        place = self._places[node]
         stdout, stderr = (self._output / file for file in streams)
         expanded = {name: expand(value, place.environment) for name, value in environment.items()}
         work, variables = place.folders.work, {**place.environment, **expanded}
         command = Command((shell(), "-c", command_line), work, variables, stdout, stderr)
         if process and process.world_size:
-            command = mpi.ranks_command(process, command, own.folder / "ranks", self._output, bool(self._runtime))
+            command = mpi.ranks_command(process, command, task.folder / "ranks", self._output, bool(self._runtime))
         if not self._runtime:
-            command = replace(command, argv=place.node.view.enter(command.argv, work))
-        else:
-            line = command_line if command.argv[0] == shell() else shlex.join(command.argv)
-            seen = Path(place.node.view.inside(str(work)))
-            argv, handed = self._runtime.inside(place.container, seen, line, variables)
-            command = replace(command, argv=argv, environment=handed)
-        return await own.run(command, resume)
+            return replace(command, argv=place.node.view.enter(command.argv, work))
+        line = command_line if command.argv[0] == shell() else shlex.join(command.argv)
+        seen = Path(place.node.view.inside(str(work)))
+        argv, handed = self._runtime.inside(place.container, seen, line, variables)
+        return replace(command, argv=argv, environment=handed)
 
     # Ending
 
     async def stop(self) -> None:
         self._stopping = True
+        if self._runtime:
+            await self._end_containers()
+        else:
+            await asyncio.gather(*(task.stop() for task in self._tasks))
+
+    async def _end_containers(self) -> None:
+        """What runs in a container is no child of ours: it is told inside, and goes with its container."""
         if self._runtime and not self._killer:
-            # What runs in a container is no child of ours: it is told inside, and goes with its container.
-            await asyncio.gather(*(self._runtime.terminate(place.container) for place in self._places))
             self._killer = asyncio.get_running_loop().create_task(self._kill_later())
-            return
-        await asyncio.gather(*(task.stop() for task in self._tasks))
+            await asyncio.gather(*(self._runtime.terminate(place.container) for place in self._places))
 
     async def _kill_later(self) -> None:
         await asyncio.sleep(self._grace)

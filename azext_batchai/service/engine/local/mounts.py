@@ -39,6 +39,8 @@ async def mount(host: Host, root: Path, volumes: Iterable[Volume], files: Folder
 def _link(folder: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.is_symlink():
+        if place.readlink() == folder:
+            return  # what runs there must not miss it for a moment
         place.unlink()
     place.symlink_to(folder, target_is_directory=True)
 

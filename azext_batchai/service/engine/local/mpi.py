@@ -93,7 +93,7 @@ def write_agent(folder: Path, nodes: Mapping[str, Station]) -> None:
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in node.variables.items()]
         # A node that is entered is left in its working directory.
         lines.append(f"exec {shlex.join(node.enter)} " if node.enter else 'cd "$BATCHAI_WORK" && exec ')
-        (folder / f"{address}.sh").write_text("".join(lines) + '/bin/sh -c "$1"\n', encoding="utf-8")
+        write_whole(folder / f"{address}.sh", "".join(lines) + '/bin/sh -c "$1"\n')
     write_program(folder / "agent", _AGENT.format(folder=shlex.quote(str(folder))))
 
 
@@ -152,5 +152,12 @@ def ranks_command(process: Process, command: Command, folder: Path, output: Path
 
 def write_program(path: Path, text: str) -> None:
     """An executable file."""
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o700)
+    write_whole(path, text, 0o700)
+
+
+def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
+    """A file that processes of an adopted job may be reading: it is the old or the new one, never half."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.chmod(mode)
+    temporary.replace(path)
