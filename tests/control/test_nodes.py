@@ -315,6 +315,7 @@ async def test_a_ready_node_is_not_set_up_again_after_a_restart(plane: Plane) ->
     await plane.restart()
     assert await plane.counts() == {"running": 1, "idle": 1}
     assert len(plane.world.prepared) == 2
+    assert plane.engine.tidied == [node for node, state in plane.nodes().items() if state == "idle"]
     assert [plane.node(node).record.internal["held"] for node in plane.nodes()] == held
     await plane.restart()  # also when the first restart has written the node's state anew
     await plane.end("a")

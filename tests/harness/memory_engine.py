@@ -109,6 +109,7 @@ class MemoryEngine:
         self._lost: dict[str, asyncio.Future[TaskError]] = {}
         self._watched: dict[str, asyncio.Future[JobOutcome]] = {}
         self.interrupted: list[str] = []
+        self.tidied: list[str] = []
 
     @property
     def files(self) -> Files:
@@ -208,8 +209,13 @@ class MemoryEngine:
         return self.world.reasons.get(node_id, "")
 
     async def prepare(self, node_id: str, setup: NodeSetup, resume: bool) -> None:
+        if resume and any(node_id == ready for ready, _ in self.world.prepared):
+            return  # it is found to be ready
         await self._pause("prepare", node_id)
         self.world.prepared.append((node_id, setup))
+
+    async def tidy(self, node_id: str) -> None:
+        self.tidied.append(node_id)
 
     async def interrupt(self, node_id: str) -> None:
         self.interrupted.append(node_id)
