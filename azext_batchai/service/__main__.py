@@ -69,6 +69,11 @@ def _serve(home: Path, port: int) -> int:
         return _failed("InvalidSetting", str(exc), "Correct the setting and try again.")
     except StateError as exc:
         return _failed("StateUnusable", str(exc), "Read the message: it says what can be done.")
+    except OSError:
+        raise
+    except Exception as exc:
+        logging.getLogger(__name__).exception("start failed")
+        return _failed("StartFailed", f"The service could not start: {exc!r}.", f"See service.log in {home}.")
     return 0
 
 

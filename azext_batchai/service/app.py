@@ -15,9 +15,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from azext_batchai.service.arm import content
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import ArmError, bad_request
-from azext_batchai.service.arm.ids import check_names, parse_path
+from azext_batchai.service.arm.ids import check_names, key_of, parse_path
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.resources import (
     clusters,
@@ -36,6 +37,8 @@ from azext_batchai.service.settings import API_VERSION
 from azext_batchai.service.storage import links
 from azext_batchai.service.storage.data_plane import DataPlane
 from azext_batchai.service.storage.downloads import download
+from azext_batchai.service.store import DamagedRecord, Trace, trace
+from azext_batchai.service.store_checks import disk_full
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +145,8 @@ class Application:
         # Not scope["path"]: it is decoded, so that it does not tell a slash in a name from one between two names.
         raw_path = request.scope["raw_path"].decode("ascii", "replace")
         path = unquote(raw_path, errors="surrogateescape")
+        traced = Trace()
+        trace.set(traced)
         try:
             if path.startswith(f"{links.PREFIX}/") and request.method in ("GET", "HEAD"):
                 return download(request, self._service.storage, self._signer, path[len(links.PREFIX) + 1 :])
@@ -153,13 +158,17 @@ class Application:
                 return _response(await self._local(request.method, path[len("/_local/") :]))
             reply = await self._dispatch(request, raw_path)
             _spare_the_wait(request, reply)
+            if traced.left_out:
+                reply.headers["Warning"] = _left_out(traced.left_out)
             return _response(reply)
         except ArmError as exc:
             return _response(Reply(exc.status, exc.body()))
+        except DamagedRecord as exc:
+            error = self._damaged(exc)
+            return _response(Reply(error.status, error.body()))
         except (sqlite3.Error, OSError) as exc:
-            log.exception("%s %s", request.method, path)
-            message = f"The service cannot write its state: {exc}. Nothing was changed."
-            error = ArmError(503, "ServiceUnavailable", message)
+            log.error("%s %s: %r", request.method, ascii(path), exc)
+            error = self._unwritten(exc, traced)
             return _response(Reply(error.status, error.body()))
         except ClientDisconnect:
             raise
@@ -167,6 +176,27 @@ class Application:
             log.exception("%s %s", request.method, path)
             error = ArmError(500, "InternalServerError", "Encountered internal server error; see the service's log.")
             return _response(Reply(error.status, error.body()))
+
+    def _unwritten(self, exc: sqlite3.Error | OSError, traced: Trace) -> ArmError:
+        home = self._service.settings.home
+        if disk_full(exc, home):
+            message = f"The disk is full: the service has no room to write in {home}."
+            advice = "Free some space, then try again."
+        elif isinstance(exc, sqlite3.DatabaseError) and not isinstance(exc, sqlite3.OperationalError):
+            message = f"The state file {self._service.store.path} is damaged: {exc}."
+            advice = "Stop the service and start it again: it says then what can be done."
+        else:
+            message = f"The service cannot read or write its state in {home}: {exc}."
+            advice = "See the service's log."
+        # An error of a file says nothing about what was done before it; the state knows.
+        unchanged = isinstance(exc, sqlite3.Error) and not traced.commits
+        return ArmError(503, "ServiceUnavailable", f"{message} {'Nothing was changed. ' if unchanged else ''}{advice}")
+
+    def _damaged(self, damage: DamagedRecord) -> ArmError:
+        """409, which no client sends again by itself: it takes a person to decide."""
+        below = self._service.store.has_children(damage.key)
+        advice = "what lies below it keeps it" if below else "DELETE removes it"
+        return ArmError(409, "ResourceDamaged", f"{damage} A copy of the state file brings it back; {advice}.")
 
     def _authenticate(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -192,7 +222,16 @@ class Application:
             check_names(arm_path)
         engine = request.headers.get("x-batchai-engine", "")
         call = Call(request.method, arm_path, raw_path, query, await _json(request), self._service.base_url, engine)
-        return await handler(self._service, call)
+        try:
+            return await handler(self._service, call)
+        except DamagedRecord as exc:
+            # Nothing is known of it that would have to be ended first: only the record can go.
+            own = request.method == "DELETE" and exc.key == key_of(unquote(raw_path))
+            if not own or self._service.store.has_children(exc.key):
+                raise
+            with self._service.store.transaction():
+                self._service.store.forget_damaged(exc.key)
+            return Reply(200)
 
 
 def _spare_the_wait(request: Request, reply: Reply) -> None:
@@ -219,17 +258,19 @@ def _check_version(query: dict[str, str], pattern: str) -> None:
 
 async def _json(request: Request) -> Any:
     """The body of a request; None where it has none. Raises ArmError for one that is too large or no JSON."""
-    content = bytearray()
+    body = bytearray()
     async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_BODY:
+        body += chunk
+        if len(body) > MAX_BODY:
             raise ArmError(413, "RequestEntityTooLarge", f"A request body may have {MAX_BODY} bytes at most.")
-    if not content.strip():
-        return None
-    try:
-        return json.loads(content)
-    except ValueError as exc:
-        raise bad_request(f"The request content was invalid and could not be deserialized: {exc}.") from None
+    return content.parse(body)
+
+
+def _left_out(damage: list[DamagedRecord]) -> str:
+    """A list is never silently shorter: clients of this service show what a Warning header says."""
+    names = ", ".join(sorted({one.key.rsplit("/", 1)[1] for one in damage})[:10])
+    text = f"{len(damage)} damaged records are left out, among them: {names}. GET one of them to see what is wrong."
+    return f'199 batchai "{text.encode("ascii", "replace").decode()}"'
 
 
 def _response(reply: Reply) -> Response:

@@ -9,17 +9,21 @@ import secrets
 import shutil
 import signal
 import socket
+import sqlite3
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from azext_batchai._version import VERSION
+from azext_batchai.service import open_files
 from azext_batchai.service.app import Application
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_now
+from azext_batchai.service.connections import Connection, Connections, Listener, quiet_handler
 from azext_batchai.service.instance import LOCK_FILE, Instance, process_start_time
 from azext_batchai.service.service import open_service
 from azext_batchai.service.settings import Settings
@@ -27,17 +31,30 @@ from azext_batchai.service.store import Record, Store
 
 log = logging.getLogger(__name__)
 
+_MOST_CONNECTIONS = 4096
+_RESET_FILE = "reset"  # there while a state is being deleted
+
 
 class PortError(Exception):
     """The port asked for cannot be had."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that sleeps until it is told to stop: its own main loop wakes ten times a second."""
+    """uvicorn that sleeps until it is told to stop (its own main loop wakes ten times a second), with our listener."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, limit: int) -> None:
         super().__init__(config)
+        self.server_state = Connections()
         self.stop_requested = asyncio.Event()
+        self._listener = Listener(listener, self._make_connection, self.server_state, limit)
+
+    def _make_connection(self) -> Connection:
+        return Connection(self.config, self.server_state, self.lifespan.state)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._listener.start()
+        self.servers = [self._listener]  # type: ignore[list-item]  # closed and awaited by uvicorn
+        self.started = True
 
     async def main_loop(self) -> None:
         await self.stop_requested.wait()
@@ -45,6 +62,7 @@ class _Server(uvicorn.Server):
 
 def run(settings: Settings, instance: Instance, ready: Callable[[dict[str, Any]], None]) -> None:
     """Serve until a signal or a shutdown request. Raises PortError, StateError."""
+    finish_reset(settings.home)
     listener = _listen(settings.port)
     asyncio.run(_Run(settings, instance, listener, ready).serve())
 
@@ -81,9 +99,18 @@ class _Run:
 
     async def serve(self) -> None:
         service = self._service
-        await service.start()
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(quiet_handler())
+        limit = min(open_files.raise_limit() // 2, _MOST_CONNECTIONS)  # nodes and jobs need descriptors, too
+        try:
+            await service.start()
+            self._state = self._describe()
+        except sqlite3.Error as exc:
+            raise service.store.unusable(str(exc)) from exc
         config = uvicorn.Config(
             Application(service, self._token, self._local),
+            http="h11",
+            ws="none",
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -92,12 +119,10 @@ class _Run:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=2,
         )
-        self._server = _Server(config)
-        loop = asyncio.get_running_loop()
+        self._server = _Server(config, self._listener, limit)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._server.stop_requested.set)
-        self._state = self._describe()
-        serving = loop.create_task(self._server._serve([self._listener]))  # `serve` would take the signals over
+        serving = loop.create_task(self._server._serve())  # `serve` would take the signals over
         while not self._server.started and not serving.done():
             await asyncio.sleep(0)
         self._instance.publish(self._state)
@@ -159,13 +184,15 @@ class _Run:
             "nodes": sum(len(controller.nodes) for controller in fleet),
             "jobsRunning": sum(controller.running_jobs for controller in fleet),
             "jobsQueued": sum(len(controller.queue) for controller in fleet),
+            "damagedRecords": [str(damage) for damage in self._service.store.damaged.values()],
         }
 
     async def _let_go(self) -> None:
         await self._service.close(tear_down=self._reset)
         self._instance.withdraw()
         if self._reset:
-            _erase(self._settings)
+            (self._settings.home / _RESET_FILE).touch()
+            finish_reset(self._settings.home)
         log.info("service stopped")
 
 
@@ -180,12 +207,16 @@ def _subscription(store: Store) -> str:
     return identifier
 
 
-def _erase(settings: Settings) -> None:
-    """Delete the whole state; the lock goes last, the log stays."""
-    for entry in settings.home.iterdir():
-        if entry.name in (LOCK_FILE, "service.log"):
+def finish_reset(home: Path) -> None:
+    """Delete the whole state where that has begun; the lock and the log stay."""
+    mark = home / _RESET_FILE
+    if not mark.exists():
+        return
+    for entry in home.iterdir():
+        if entry.name in (LOCK_FILE, _RESET_FILE, "service.log"):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)
         else:
             entry.unlink(missing_ok=True)
+    mark.unlink(missing_ok=True)

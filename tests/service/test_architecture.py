@@ -8,7 +8,7 @@ from harness.sandbox import CHECKOUT
 ROOT = CHECKOUT / "azext_batchai" / "service"
 # From the ground up; a room may know those before it, and its own.
 FLOORS = (
-    ("clock", "settings", "background", "store_upgrades"),
+    ("clock", "settings", "background", "open_files", "store_checks", "store_upgrades"),
     ("store",),
     ("secrets_vault", "arm", "instance"),
     ("storage",),
@@ -21,7 +21,7 @@ FLOORS = (
     ("control",),
     ("service",),
     ("resources",),
-    ("app",),
+    ("app", "connections"),
     ("server",),
     ("__main__",),
 )

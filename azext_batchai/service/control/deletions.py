@@ -76,6 +76,7 @@ class Deletions:
                 await tear_down(record)
             with store.transaction():
                 if not any(store.children(record.key, kind, limit=1) for kind in _BELOW.get(record.kind, ())):
+                    store.forget_damaged(record.key)
                     store.remove(record.key)
                     return
 
