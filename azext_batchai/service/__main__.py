@@ -6,6 +6,7 @@ Prints one JSON line on stdout when it is ready or has failed, and nothing after
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -33,11 +34,17 @@ def main() -> int:
     try:
         return _serve(home, arguments.port)
     except OSError as exc:
-        logging.getLogger(__name__).exception("start failed")
+        logging.getLogger(__name__).error("start failed: %r", exc)
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _failed(
+                "DiskFull",
+                f"The disk is full: the service cannot start without room in {home}. What runs goes on.",
+                "Free some space, then try again.",
+            )
         return _failed(
             "StateFolderUnusable",
             f"The state folder {home} cannot be used: {exc.strerror or exc}.",
-            "Check its permissions and the free disk space, or choose another one with AZURE_BATCHAI_HOME.",
+            "Check its permissions, or choose another one with AZURE_BATCHAI_HOME.",
         )
 
 

@@ -64,7 +64,11 @@ def run(settings: Settings, instance: Instance, ready: Callable[[dict[str, Any]]
     """Serve until a signal or a shutdown request. Raises PortError, StateError."""
     finish_reset(settings.home)
     listener = _listen(settings.port)
-    asyncio.run(_Run(settings, instance, listener, ready).serve())
+    one_run = _Run(settings, instance, listener, ready)
+    try:
+        asyncio.run(one_run.serve())
+    finally:
+        one_run.close_state()
 
 
 def _listen(port: int) -> socket.socket:
@@ -97,14 +101,19 @@ class _Run:
         self._token = secrets.token_hex(32)
         self._service = open_service(settings, f"http://127.0.0.1:{listener.getsockname()[1]}")
 
+    def close_state(self) -> None:
+        """However the run ends: the state's file must not look like that of a service that was killed."""
+        self._service.store.close()
+
     async def serve(self) -> None:
         service = self._service
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(quiet_handler())
         limit = min(open_files.raise_limit() // 2, _MOST_CONNECTIONS)  # nodes and jobs need descriptors, too
         try:
-            await service.start()
             self._state = self._describe()
+            self._instance.prepare(self._state)
+            await service.start()
         except sqlite3.Error as exc:
             raise service.store.unusable(str(exc)) from exc
         config = uvicorn.Config(
@@ -125,7 +134,7 @@ class _Run:
         serving = loop.create_task(self._server._serve())  # `serve` would take the signals over
         while not self._server.started and not serving.done():
             await asyncio.sleep(0)
-        self._instance.publish(self._state)
+        self._instance.publish()
         log.info("service %s ready at %s, state in %s", VERSION, service.base_url, self._settings.home)
         self._ready(self._state)
         await serving

@@ -66,7 +66,11 @@ class Service(State):
 def open_service(settings: Settings, base_url: str) -> Service:
     """Open the state folder and put the parts together. Raises StateError."""
     store = Store(settings.home / "state.db")
-    vault = Vault(store, settings.home / "secrets.key")
+    try:
+        vault = Vault(store, settings.home / "secrets.key")
+    except BaseException:
+        store.close()
+        raise
     storage = StorageLayout(settings.home)
     state = State(settings, store, vault, storage, Operations(store), base_url)
     engines = Engines(settings, storage)

@@ -122,6 +122,7 @@ class Store:
         self.damaged: dict[str, DamagedRecord] = {}  # those met since the start
         self._depth = 0
         self._durable = True
+        self._closed = False
         try:
             self._check()
             self._db = sqlite3.connect(path, isolation_level=None)
@@ -197,12 +198,20 @@ class Store:
             log.error("the disk is full: the state can be read, nothing can be written")
 
     def close(self) -> None:
-        """Let go of the file, with all that was written in it and no WAL left."""
+        """Let go of the file, with all that was written in it and no WAL left. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             self._db.execute("PRAGMA application_id=0")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as exc:  # the next start reads the WAL
-            log.error("the state could not be closed cleanly: %s", exc)
+        except sqlite3.Error as exc:
+            log.error("the state could not be closed cleanly, the next start reads its WAL: %s", exc)
+            # The last connection removes the WAL, which must not be where the file still says that it has one. One
+            # that may only read cannot.
+            with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as reader:
+                reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                self._db.close()
         self._db.close()
 
     @contextmanager

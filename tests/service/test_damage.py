@@ -168,3 +168,14 @@ def test_a_full_disk_is_told_as_such_and_nothing_is_kept_of_a_transaction(path: 
         store.add(record("later"))
     assert store.get("later")
     store.close()
+
+
+def test_a_state_that_cannot_be_closed_cleanly_keeps_its_wal(path: Path) -> None:
+    store = Store(path)
+    with store.transaction():
+        store.add(record("a"))
+    store._db.execute("PRAGMA query_only=1")  # what a full disk does to a write
+    store.close()
+    store = Store(path)
+    assert store.get("a")
+    store.close()
