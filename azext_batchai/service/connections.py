@@ -122,7 +122,7 @@ class Connection(H11Protocol):
 
     def _give_up(self) -> None:
         self._timer = None
-        if self._phase != "first" and (self.cycle is None or not self.cycle.response_started):
+        if self._phase == "head" or (self._phase == "body" and not self.cycle.response_started):
             self.transport.write(answer(408, "RequestTimeout", "The request did not arrive in time."))
         self.transport.close()
 
