@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,6 +21,7 @@ from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import ArmError, bad_request
 from azext_batchai.service.arm.ids import check_names, key_of, parse_path
 from azext_batchai.service.arm.replies import Reply
+from azext_batchai.service.clock import monotonic
 from azext_batchai.service.resources import (
     clusters,
     experiments,
@@ -117,6 +119,9 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", _CONTAINERS): storage_accounts.list_containers,
 }
 _GROUP_DELETION = f"{_SUBSCRIPTION}/operationresults/"
+# JavaScript's clients poll every 30 seconds unless the program says otherwise, whatever a header says.
+_DEAF_POLLER = "ms-rest-azure"
+_OUTCOME_SECONDS = 10.0
 _PATTERNS = {pattern for _, pattern in ROUTES}
 
 
@@ -223,7 +228,10 @@ class Application:
         engine = request.headers.get("x-batchai-engine", "")
         call = Call(request.method, arm_path, raw_path, query, await _json(request), self._service.base_url, engine)
         try:
-            return await handler(self._service, call)
+            reply = await handler(self._service, call)
+            if reply.status == 202 and _DEAF_POLLER in request.headers.get("user-agent", ""):
+                reply = await self._outcome(call, reply)
+            return reply
         except DamagedRecord as exc:
             # Nothing is known of it that would have to be ended first: only the record can go.
             own = request.method == "DELETE" and exc.key == key_of(unquote(raw_path))
@@ -232,6 +240,19 @@ class Application:
             with self._service.store.transaction():
                 self._service.store.forget_damaged(exc.key)
             return Reply(200)
+
+    async def _outcome(self, call: Call, accepted: Reply) -> Reply:
+        """200 in place of 202 for an operation that ends soon, with the resource where one was made (both swagger)."""
+        operation = accepted.headers.get("Azure-AsyncOperation", "").partition("?")[0].rsplit("/", 1)[-1]
+        deadline = monotonic() + _OUTCOME_SECONDS
+        while operation and monotonic() < deadline:
+            status = (await self._service.operations.poll("", operation)).body["status"]
+            if status == "Succeeded":
+                made = ROUTES[("GET", call.path.pattern)] if call.method == "PUT" else None
+                return await made(self._service, replace(call, method="GET", body=None)) if made else Reply(200)
+            if status != "InProgress":
+                break  # the client's own poll tells why
+        return accepted
 
 
 def _spare_the_wait(request: Request, reply: Reply) -> None:
