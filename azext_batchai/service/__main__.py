@@ -6,6 +6,7 @@ Prints one JSON line on stdout when it is ready or has failed, and nothing after
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -33,11 +34,17 @@ def main() -> int:
     try:
         return _serve(home, arguments.port)
     except OSError as exc:
-        logging.getLogger(__name__).exception("start failed")
+        logging.getLogger(__name__).error("start failed: %r", exc)
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _failed(
+                "DiskFull",
+                f"The disk is full: the service cannot start without room in {home}. What runs goes on.",
+                "Free some space, then try again.",
+            )
         return _failed(
             "StateFolderUnusable",
             f"The state folder {home} cannot be used: {exc.strerror or exc}.",
-            "Check its permissions and the free disk space, or choose another one with AZURE_BATCHAI_HOME.",
+            "Check its permissions, or choose another one with AZURE_BATCHAI_HOME.",
         )
 
 
@@ -70,6 +77,11 @@ def _serve(home: Path, port: int) -> int:
         return _failed("InvalidSetting", str(exc), "Correct the setting and try again.")
     except StateError as exc:
         return _failed("StateUnusable", str(exc), "Read the message: it says what can be done.")
+    except OSError:
+        raise
+    except Exception as exc:
+        logging.getLogger(__name__).exception("start failed")
+        return _failed("StartFailed", f"The service could not start: {exc!r}.", f"See service.log in {home}.")
     return 0
 
 

@@ -9,6 +9,7 @@ import logging
 import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -17,12 +18,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from azext_batchai.service import hosts, peer
+from azext_batchai.service.arm import content
 from azext_batchai.service.arm.call import Call
 from azext_batchai.service.arm.errors import ArmError, bad_request
-from azext_batchai.service.arm.ids import check_names, parse_path
+from azext_batchai.service.arm.ids import check_names, key_of, parse_path
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.azure import login
 from azext_batchai.service.azure import routes as azure_routes
+from azext_batchai.service.clock import monotonic
 from azext_batchai.service.resources import (
     clusters,
     experiments,
@@ -40,6 +43,8 @@ from azext_batchai.service.settings import API_VERSION
 from azext_batchai.service.storage import links
 from azext_batchai.service.storage.data_plane import DataPlane
 from azext_batchai.service.storage.downloads import download
+from azext_batchai.service.store import DamagedRecord, Trace, trace
+from azext_batchai.service.store_checks import disk_full
 from azext_batchai.service.tokens import Tokens
 
 log = logging.getLogger(__name__)
@@ -124,6 +129,9 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", _CONTAINERS): storage_accounts.list_containers,
 }
 _GROUP_DELETION = f"{_SUBSCRIPTION}/operationresults/"
+# JavaScript's clients poll every 30 seconds unless the program says otherwise, whatever a header says.
+_DEAF_POLLER = "ms-rest-azure"
+_OUTCOME_SECONDS = 10.0
 _PATTERNS = {pattern for _, pattern in ROUTES}
 
 
@@ -153,6 +161,8 @@ class Application:
         # Not scope["path"]: it is decoded, so that it does not tell a slash in a name from one between two names.
         raw_path = request.scope["raw_path"].decode("ascii", "replace")
         path = unquote(raw_path, errors="surrogateescape")
+        traced = Trace()
+        trace.set(traced)
         try:
             if path.startswith(f"{links.PREFIX}/") and request.method in ("GET", "HEAD"):
                 return download(request, self._service.storage, self._signer, path[len(links.PREFIX) + 1 :])
@@ -168,15 +178,19 @@ class Application:
                 return _response(await self._local(request.method, path[len("/_local/") :], await _json(request)))
             reply = await self._dispatch(request, raw_path, base_url)
             _spare_the_wait(request, reply)
+            if traced.left_out:
+                reply.headers["Warning"] = _left_out(traced.left_out)
             return _response(reply)
         except ArmError as exc:
             return _response(Reply(exc.status, exc.body()))
+        except DamagedRecord as exc:
+            error = self._damaged(exc)
+            return _response(Reply(error.status, error.body()))
         except (sqlite3.Error, OSError) as exc:
             if isinstance(exc, OSError) and exc.errno == errno.ENAMETOOLONG:
                 return _response(Reply(400, bad_request("A name or path in the request is too long.").body()))
-            log.exception("%s %s", request.method, path)
-            message = f"The service cannot write its state: {exc}. Nothing was changed."
-            error = ArmError(503, "ServiceUnavailable", message)
+            log.error("%s %s: %r", request.method, ascii(path), exc)
+            error = self._unwritten(exc, traced)
             return _response(Reply(error.status, error.body()))
         except ClientDisconnect:
             raise
@@ -193,11 +207,31 @@ class Application:
         """The answer to what clients ask without a token; None for all else."""
         if not login.is_token_request(request.method, path):
             return login.describe(request.method, path, request.query_params, base_url)
-        content = await _content(request)
-        form = dict(parse_qsl(content.decode("utf-8", "replace"), keep_blank_values=True))
+        body = await _content(request)
+        form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
         client, server = request.scope["client"], request.scope["server"]
         own_user = bool(client and server and peer.is_own_user(client, server))
         return login.token(self._service, self._tokens, path, form, own_user)
+    def _unwritten(self, exc: sqlite3.Error | OSError, traced: Trace) -> ArmError:
+        home = self._service.settings.home
+        if disk_full(exc, home):
+            message = f"The disk is full: the service has no room to write in {home}."
+            advice = "Free some space, then try again."
+        elif isinstance(exc, sqlite3.DatabaseError) and not isinstance(exc, sqlite3.OperationalError):
+            message = f"The state file {self._service.store.path} is damaged: {exc}."
+            advice = "Stop the service and start it again: it says then what can be done."
+        else:
+            message = f"The service cannot read or write its state in {home}: {exc}."
+            advice = "See the service's log."
+        # An error of a file says nothing about what was done before it; the state knows.
+        unchanged = isinstance(exc, sqlite3.Error) and not traced.commits
+        return ArmError(503, "ServiceUnavailable", f"{message} {'Nothing was changed. ' if unchanged else ''}{advice}")
+
+    def _damaged(self, damage: DamagedRecord) -> ArmError:
+        """409, which no client sends again by itself: it takes a person to decide."""
+        below = self._service.store.has_children(damage.key)
+        advice = "what lies below it keeps it" if below else "DELETE removes it"
+        return ArmError(409, "ResourceDamaged", f"{damage} A copy of the state file brings it back; {advice}.")
 
     def _authenticate(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -228,7 +262,32 @@ class Application:
             check_names(arm_path)
         engine = request.headers.get("x-batchai-engine", "")
         call = Call(request.method, arm_path, raw_path, query, await _json(request), base_url, engine)
-        return await handler(self._service, call)
+        try:
+            reply = await handler(self._service, call)
+            if reply.status == 202 and _DEAF_POLLER in request.headers.get("user-agent", ""):
+                reply = await self._outcome(call, reply)
+            return reply
+        except DamagedRecord as exc:
+            # Nothing is known of it that would have to be ended first: only the record can go.
+            own = request.method == "DELETE" and exc.key == key_of(unquote(raw_path))
+            if not own or self._service.store.has_children(exc.key):
+                raise
+            with self._service.store.transaction():
+                self._service.store.forget_damaged(exc.key)
+            return Reply(200)
+
+    async def _outcome(self, call: Call, accepted: Reply) -> Reply:
+        """200 in place of 202 for an operation that ends soon, with the resource where one was made (both swagger)."""
+        operation = accepted.headers.get("Azure-AsyncOperation", "").partition("?")[0].rsplit("/", 1)[-1]
+        deadline = monotonic() + _OUTCOME_SECONDS
+        while operation and monotonic() < deadline:
+            status = (await self._service.operations.poll("", operation)).body["status"]
+            if status == "Succeeded":
+                made = ROUTES[("GET", call.path.pattern)] if call.method == "PUT" else None
+                return await made(self._service, replace(call, method="GET", body=None)) if made else Reply(200)
+            if status != "InProgress":
+                break  # the client's own poll tells why
+        return accepted
 
 
 def _spare_the_wait(request: Request, reply: Reply) -> None:
@@ -255,31 +314,23 @@ def _check_version(query: dict[str, str], is_batchai: bool) -> None:
 
 async def _json(request: Request) -> Any:
     """The body of a request; None where it has none. Raises ArmError for one that is too large or no JSON."""
-    content = await _content(request)
-    if not content.strip():
-        return None
-    try:
-        document = json.loads(content)
-        _check(document)
-    except (ValueError, RecursionError) as exc:
-        raise bad_request(f"The request content was invalid and could not be deserialized: {exc}.") from None
-    return document
-
-
-def _check(document: Any) -> None:
-    """Raises ValueError or RecursionError for what Python reads as JSON and cannot write as JSON in UTF-8."""
-    for _ in range(100):  # handlers write it from deeper in the stack
-        document = [document]
-    json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    return content.parse(await _content(request))
 
 
 async def _content(request: Request) -> bytearray:
-    content = bytearray()
+    body = bytearray()
     async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_BODY:
+        body += chunk
+        if len(body) > MAX_BODY:
             raise ArmError(413, "RequestEntityTooLarge", f"A request body may have {MAX_BODY} bytes at most.")
-    return content
+    return body
+
+
+def _left_out(damage: list[DamagedRecord]) -> str:
+    """A list is never silently shorter: clients of this service show what a Warning header says."""
+    names = ", ".join(sorted({one.key.rsplit("/", 1)[1] for one in damage})[:10])
+    text = f"{len(damage)} damaged records are left out, among them: {names}. GET one of them to see what is wrong."
+    return f'199 batchai "{text.encode("ascii", "replace").decode()}"'
 
 
 def _response(reply: Reply) -> Response:

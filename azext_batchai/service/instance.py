@@ -17,6 +17,7 @@ class Instance:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._lock: BinaryIO | None = None
+        self._prepared = home / f"{STATE_FILE}.new"
 
     def acquire(self) -> bool:
         """Take the folder; False when another service has it. The hold ends with the process, however it ends."""
@@ -32,13 +33,19 @@ class Instance:
         self._lock = lock
         return True
 
-    def publish(self, state: dict[str, Any]) -> None:
-        """Write service.json for the owner's eyes only, whole or not at all."""
-        temporary = self.home / f"{STATE_FILE}.{os.getpid()}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(state, file)
-        os.replace(temporary, self.home / STATE_FILE)
+    def prepare(self, state: dict[str, Any]) -> None:
+        """Write what `publish` will show, for the owner's eyes only. Raises OSError: before anything is started."""
+        try:
+            descriptor = os.open(self._prepared, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(state, file)
+        except OSError:
+            self._prepared.unlink(missing_ok=True)
+            raise
+
+    def publish(self) -> None:
+        """Let service.json be there, whole."""
+        os.replace(self._prepared, self.home / STATE_FILE)
 
     def read(self) -> dict[str, Any] | None:
         """What the service in charge has published; None where there is nothing (yet)."""

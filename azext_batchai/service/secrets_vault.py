@@ -77,7 +77,7 @@ def _load_or_create(path: Path, store: Store) -> bytes:
     try:
         key = path.read_bytes()
     except FileNotFoundError:
-        if any(store.all_of(kind, limit=1) for kind in _DEPENDENT):
+        if any(store.count(kind) for kind in _DEPENDENT):
             raise StateError(
                 f"The key file {path} is missing, and there is state that only it opens. {_REMEDY}"
             ) from None

@@ -9,17 +9,20 @@ import secrets
 import shutil
 import signal
 import socket
+import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from azext_batchai._version import VERSION
-from azext_batchai.service import front
+from azext_batchai.service import front, open_files
 from azext_batchai.service.app import Application
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_now
+from azext_batchai.service.connections import Connection, Connections, Listener, quiet_handler
 from azext_batchai.service.instance import LOCK_FILE, Instance, process_start_time
 from azext_batchai.service.ports import Ports
 from azext_batchai.service.service import open_service
@@ -30,13 +33,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOST_CONNECTIONS = 4096
+_RESET_FILE = "reset"  # there while a state is being deleted
+
 
 class _Server(uvicorn.Server):
-    """uvicorn that sleeps until it is told to stop: its own main loop wakes ten times a second."""
+    """uvicorn that sleeps until it is told to stop (its own main loop wakes ten times a second), with our listener."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, limit: int) -> None:
         super().__init__(config)
+        self.server_state = Connections()
         self.stop_requested = asyncio.Event()
+        self._listener = Listener(listener, self.make_connection, self.server_state, limit)
+
+    def make_connection(self) -> Connection:
+        return Connection(self.config, self.server_state, self.lifespan.state)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._listener.start()
+        self.servers = [self._listener]  # type: ignore[list-item]  # closed and awaited by uvicorn
+        self.started = True
 
     async def main_loop(self) -> None:
         await self.stop_requested.wait()
@@ -44,9 +60,13 @@ class _Server(uvicorn.Server):
 
 def run(settings: Settings, instance: Instance, ready: Callable[[dict[str, Any]], None]) -> None:
     """Serve until a signal or a shutdown request. Raises PortError, StateError."""
+    finish_reset(settings.home)
     ports = Ports(settings.home)
-    listener = ports.listen("http", settings.port)
-    asyncio.run(_Run(settings, instance, ports, listener, ready).serve())
+    one_run = _Run(settings, instance, ports, ports.listen("http", settings.port), ready)
+    try:
+        asyncio.run(one_run.serve())
+    finally:
+        one_run.close_state()
 
 
 class _Run:
@@ -68,11 +88,25 @@ class _Run:
         self._token = secrets.token_hex(32)
         self._service = open_service(settings, f"http://127.0.0.1:{listener.getsockname()[1]}")
 
+    def close_state(self) -> None:
+        """However the run ends: the state's file must not look like that of a service that was killed."""
+        self._service.store.close()
+
     async def serve(self) -> None:
         service = self._service
-        await service.start()
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(quiet_handler())
+        limit = min(open_files.raise_limit() // 2, _MOST_CONNECTIONS)  # nodes and jobs need descriptors, too
+        try:
+            self._state = self._describe()
+            self._instance.prepare(self._state)
+            await service.start()
+        except sqlite3.Error as exc:
+            raise service.store.unusable(str(exc)) from exc
         config = uvicorn.Config(
             Application(service, self._token, self._local),
+            http="h11",
+            ws="none",
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -81,16 +115,14 @@ class _Run:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=2,
         )
-        self._server = _Server(config)
-        loop = asyncio.get_running_loop()
+        self._server = _Server(config, self._listener, limit)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._server.stop_requested.set)
-        self._state = self._describe()
-        serving = loop.create_task(self._server._serve([self._listener]))  # `serve` would take the signals over
+        serving = loop.create_task(self._server._serve())  # `serve` would take the signals over
         while not self._server.started and not serving.done():
             await asyncio.sleep(0)
         await self._resume_front()
-        self._instance.publish(self._state)
+        self._instance.publish()
         log.info("service %s ready at %s, state in %s", VERSION, service.base_url, self._settings.home)
         self._ready(self._state)
         await serving
@@ -117,12 +149,7 @@ class _Run:
         from azext_batchai.service.front.front import Front
 
         if not self._front:
-            config, state = self._server.config, self._server.server_state
-            self._front = Front(
-                self._service,
-                self._ports,
-                lambda: config.http_protocol_class(config=config, server_state=state, app_state={}),  # type: ignore[call-arg]
-            )
+            self._front = Front(self._service, self._ports, self._server.make_connection)
         return self._front
 
     async def _local(self, method: str, action: str, body: Any) -> Reply:
@@ -169,6 +196,7 @@ class _Run:
             "nodes": sum(len(controller.nodes) for controller in fleet),
             "jobsRunning": sum(controller.running_jobs for controller in fleet),
             "jobsQueued": sum(len(controller.queue) for controller in fleet),
+            "damagedRecords": [str(damage) for damage in self._service.store.damaged.values()],
         }
 
     async def _let_go(self) -> None:
@@ -177,16 +205,21 @@ class _Run:
         await self._service.close(tear_down=self._reset)
         self._instance.withdraw()
         if self._reset:
-            _erase(self._settings)
+            (self._settings.home / _RESET_FILE).touch()
+            finish_reset(self._settings.home)
         log.info("service stopped")
 
 
-def _erase(settings: Settings) -> None:
-    """Delete the whole state; the lock goes last, the log stays."""
-    for entry in settings.home.iterdir():
-        if entry.name in (LOCK_FILE, "service.log"):
+def finish_reset(home: Path) -> None:
+    """Delete the whole state where that has begun; the lock and the log stay."""
+    mark = home / _RESET_FILE
+    if not mark.exists():
+        return
+    for entry in home.iterdir():
+        if entry.name in (LOCK_FILE, _RESET_FILE, "service.log"):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)
         else:
             entry.unlink(missing_ok=True)
+    mark.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from azext_batchai.service.secrets_vault import Vault
 from azext_batchai.service.settings import Settings
 from azext_batchai.service.state import State
 from azext_batchai.service.storage.layout import StorageLayout
-from azext_batchai.service.store import Record, Store
+from azext_batchai.service.store import DamagedRecord, Record, Store
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +33,26 @@ class Service(State):
     async def start(self) -> None:
         """Go on where an earlier service left off."""
         await self.engines.start()
+        await self._release_damaged_nodes()
         self.file_servers.resume()
         self.fleet.resume()
         self.deletions.resume()
         self.operations.finish_others()
         self.operations.forget_old()
+
+    async def _release_damaged_nodes(self) -> None:
+        """A node whose record is damaged is taken away with all that runs on it: its job is to start elsewhere."""
+        self.store.all_of("node")  # meets those that are damaged
+        for node in [damage for damage in self.store.damaged.values() if damage.kind == "node"]:
+            cluster_key, _, name = node.key.rsplit("/", 2)
+            try:
+                cluster = self.store.get(cluster_key)
+            except DamagedRecord:
+                continue
+            if cluster:
+                await self.engines.of(cluster).release(name)
+            with self.store.transaction():
+                self.store.forget_damaged(node.key)
 
     async def close(self, tear_down: bool) -> None:
         """Let go; jobs go on unless `tear_down` asks for the end of everything."""
@@ -53,7 +68,11 @@ class Service(State):
 def open_service(settings: Settings, base_url: str) -> Service:
     """Open the state folder and put the parts together. Raises StateError."""
     store = Store(settings.home / "state.db")
-    vault = Vault(store, settings.home / "secrets.key")
+    try:
+        vault = Vault(store, settings.home / "secrets.key")
+    except BaseException:
+        store.close()
+        raise
     storage = StorageLayout(settings.home)
     state = State(settings, store, vault, storage, Operations(store), base_url)
     engines = Engines(settings, storage)

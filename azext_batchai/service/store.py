@@ -3,20 +3,28 @@
 A write is on disk when its transaction ends (WAL, synchronous=FULL), so a 2xx that follows it is a promise kept (P1).
 A change of state that can be found out again (a job runs, a node is idle) need not wait for the disk: it survives the
 death of the service all the same, only not that of the machine, and with the machine the job would be gone as well.
+
+A damaged file is refused as a whole and left alone. A damaged record is left out and left where it is: the rest of the
+state goes on without it, who asks for it is told, and so is who reads a list that it should be in.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from azext_batchai.service import store_checks
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.store_upgrades import upgrade
+
+log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 2
 
@@ -46,9 +54,33 @@ CREATE TABLE operations (
 CREATE TABLE secrets (key TEXT PRIMARY KEY, sealed BLOB NOT NULL);
 """
 
+# A file of this size is checked at every start (50 ms); a larger one after an unclean end only.
+_CHECKED_BYTES = 64 << 20
+
 
 class StateError(Exception):
-    """The state file cannot be used; the message says why and what to do."""
+    """The state cannot be used; the message says why and what to do."""
+
+
+class DamagedRecord(StateError):
+    """One record cannot be used; the others can."""
+
+    def __init__(self, key: str, kind: str, reason: str) -> None:
+        super().__init__(f"The stored record of the {kind} {key} is damaged: {reason}.")
+        self.key = key
+        self.kind = kind
+        self.reason = reason
+
+
+@dataclass
+class Trace:
+    """What one request has done to the state: whoever wants to know puts one into `trace`."""
+
+    commits: int = 0
+    left_out: list[DamagedRecord] = field(default_factory=list)
+
+
+trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
 @dataclass
@@ -85,36 +117,101 @@ class Store:
     """All access to the state file. Used from the event loop's thread only."""
 
     def __init__(self, path: Path) -> None:
-        """Raises StateError when the file is damaged, unreadable or written by a newer version."""
+        """Raises StateError when the state is damaged, unreadable or written by a newer version."""
         self.path = path
+        self.damaged: dict[str, DamagedRecord] = {}  # those met since the start
         self._depth = 0
         self._durable = True
+        self._closed = False
         try:
+            self._check()
             self._db = sqlite3.connect(path, isolation_level=None)
             self._open()
-        except sqlite3.Error as exc:
-            raise StateError(
-                f"The state file {path} cannot be used: {exc}. Nothing was changed. "
-                "Move it away (or run 'az batchai local reset') to start with an empty state."
-            ) from exc
+        except (sqlite3.Error, OSError) as exc:
+            if store_checks.disk_full(exc, path.parent):
+                raise StateError(
+                    f"The disk is full: the state file {path} cannot be opened without room to write. "
+                    "Nothing was changed. Free some space, then try again."
+                ) from exc
+            raise self.unusable(str(exc)) from exc
+
+    def unusable(self, why: str) -> StateError:
+        """The refusal of a state that was found damaged before anything was written."""
+        return StateError(
+            f"The state file {self.path} cannot be used: {why}. Nothing was changed. Put back a copy of it, or move "
+            f"the whole folder {self.path.parent} away: the next start then begins with an empty state. Jobs that "
+            "still run there are not ended by that."
+        )
+
+    def _check(self) -> None:
+        """Look at the files, and into them, without the right to write. Raises StateError, OSError, sqlite3.Error."""
+        found = store_checks.emptied(self.path)
+        if found:
+            what = "is empty" if self.path.exists() else "is missing"
+            raise self.unusable(f"it {what}, though the folder has been in use ('{found}' is there)")
+        if not self.path.exists() or not self.path.stat().st_size:
+            return
+        unclean = store_checks.left_open(self.path)
+        wal = self.path.with_name(f"{self.path.name}-wal")
+        fault = store_checks.wal_fault(wal) if unclean else ""
+        if fault:
+            raise self.unusable(
+                f"{wal.name}, which has the latest changes, {fault} (where another program has opened the state since "
+                "the service died, that program has kept them: `PRAGMA application_id=0` in it says that all is well)"
+            )
+        # Without a WAL nothing need be made to read the file; nobody else has it.
+        how = "mode=ro" if wal.exists() and wal.stat().st_size else "mode=ro&immutable=1"
+        with closing(sqlite3.connect(f"{self.path.as_uri()}?{how}", uri=True)) as db:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA_VERSION:
+                raise StateError(
+                    f"The state file {self.path} has schema version {version}; this release reads up to "
+                    f"{SCHEMA_VERSION}. Install the newer release again, or choose another folder with "
+                    "AZURE_BATCHAI_HOME."
+                )
+            fault = store_checks.table_fault(db)
+            if not fault and (unclean or version < SCHEMA_VERSION or self.path.stat().st_size <= _CHECKED_BYTES):
+                (fault,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if fault not in ("", "ok"):
+            raise self.unusable(fault)
 
     def _open(self) -> None:
-        (found,) = self._db.execute("PRAGMA user_version").fetchone()
-        if found > SCHEMA_VERSION:
-            raise StateError(
-                f"The state file {self.path} has schema version {found}; this release reads up to {SCHEMA_VERSION}. "
-                "Install the newer release again, or choose another folder with AZURE_BATCHAI_HOME."
-            )
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
+        (found,) = self._db.execute("PRAGMA user_version").fetchone()
         if found == 0:
             self._db.executescript(f"BEGIN;{_TABLES}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
         elif found < SCHEMA_VERSION:
             with self.transaction():
                 upgrade(self._db, found)
                 self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        self._mark_open()
+
+    def _mark_open(self) -> None:
+        """Say in the file itself that it is in use, and bring there what the WAL has."""
+        try:
+            self._db.execute(f"PRAGMA application_id={store_checks.OPEN_MARK}")
+            self._db.execute("PRAGMA wal_checkpoint(FULL)")
+        except sqlite3.Error as exc:
+            if not store_checks.disk_full(exc, self.path.parent):
+                raise
+            log.error("the disk is full: the state can be read, nothing can be written")
 
     def close(self) -> None:
+        """Let go of the file, with all that was written in it and no WAL left. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._db.execute("PRAGMA application_id=0")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as exc:
+            log.error("the state could not be closed cleanly, the next start reads its WAL: %s", exc)
+            # The last connection removes the WAL, which must not be where the file still says that it has one. One
+            # that may only read cannot.
+            with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as reader:
+                reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                self._db.close()
         self._db.close()
 
     @contextmanager
@@ -131,19 +228,31 @@ class Store:
         except BaseException:
             self._depth -= 1
             if self._depth == 0:
-                self._db.execute("ROLLBACK")
+                self._roll_back()
             raise
         self._depth -= 1
         if self._depth == 0:
             try:
                 self._db.execute("COMMIT")
             except sqlite3.Error:
-                self._db.execute("ROLLBACK")
+                self._roll_back()
                 raise
+            observer = trace.get()
+            if observer:
+                observer.commits += 1
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:  # SQLite has done it already where the disk was full
+            self._db.execute("ROLLBACK")
 
     def get(self, key: str) -> Record | None:
+        """Raises DamagedRecord."""
         row = self._db.execute(f"SELECT {_COLUMNS} FROM resources WHERE key=?", (key,)).fetchone()
-        return _record(row) if row else None
+        try:
+            return _record(row) if row else None
+        except DamagedRecord as exc:
+            self._note(exc)
+            raise
 
     def add(self, record: Record) -> None:
         record.modified = wire_now()
@@ -187,24 +296,54 @@ class Store:
 
     def children(self, parent: str, kind: str, after: int = 0, limit: int = -1) -> list[Record]:
         """Records of `kind` below `parent` in order of creation, those with seq > `after` only."""
-        rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM resources WHERE parent=? AND kind=? AND seq>? ORDER BY seq LIMIT ?",
-            (parent, kind, after, limit),
-        )
-        return [_record(row) for row in rows]
+        return self._sound("parent=? AND kind=?", (parent, kind), after, limit)
 
     def all_of(self, kind: str, prefix: str = "", after: int = 0, limit: int = -1) -> list[Record]:
         """Records of `kind` whose key starts with `prefix`, in order of creation."""
-        rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM resources WHERE kind=? AND substr(key, 1, ?)=? AND seq>? ORDER BY seq LIMIT ?",
-            (kind, len(prefix), prefix, after, limit),
-        )
-        return [_record(row) for row in rows]
+        return self._sound("kind=? AND substr(key, 1, ?)=?", (kind, len(prefix), prefix), after, limit)
 
     def active(self, kind: str) -> list[Record]:
         """Records of `kind` that a service has something to do about, in order of creation."""
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM resources WHERE kind=? AND active=1 ORDER BY seq", (kind,))
-        return [_record(row) for row in rows]
+        return self._sound("kind=? AND active=1", (kind,))
+
+    def _sound(self, condition: str, values: tuple[Any, ...], after: int = 0, limit: int = -1) -> list[Record]:
+        """Records in order of creation; a damaged one is left out, which makes the list no shorter than `limit`."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM resources WHERE {condition} AND seq>? ORDER BY seq", (*values, after)
+        )
+        found: list[Record] = []
+        for row in rows:
+            if len(found) == limit:
+                break
+            try:
+                found.append(_record(row))
+            except DamagedRecord as exc:
+                self._note(exc)
+                observer = trace.get()
+                if observer:
+                    observer.left_out.append(exc)
+        return found
+
+    def _note(self, damage: DamagedRecord) -> None:
+        if damage.key not in self.damaged:
+            log.error("%s", damage)
+        self.damaged[damage.key] = damage
+
+    def forget_damaged(self, key: str) -> None:
+        """Remove the damaged record at `key` and the damaged ones below it, with all that hangs from these.
+
+        Call it in a transaction.
+        """
+        for damaged in [one for one in self.damaged if one == key or one.startswith(f"{key}/")]:
+            below = f"{damaged}/"
+            for table in ("resources", "secrets"):
+                self._db.execute(
+                    f"DELETE FROM {table} WHERE key=? OR substr(key, 1, ?)=?", (damaged, len(below), below)
+                )
+            del self.damaged[damaged]
+
+    def has_children(self, key: str) -> bool:
+        return bool(self._db.execute("SELECT 1 FROM resources WHERE parent=? LIMIT 1", (key,)).fetchone())
 
     def count(self, kind: str) -> int:
         (number,) = self._db.execute("SELECT count(*) FROM resources WHERE kind=?", (kind,)).fetchone()
@@ -255,5 +394,13 @@ _COLUMNS = "key, kind, parent, body, internal, seq, version, modified"
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    key, kind, parent, body, internal, seq, version, modified = row
-    return Record(key, kind, parent, json.loads(body), json.loads(internal), seq, version, modified)
+    """Raises DamagedRecord."""
+    key, kind, parent, body_text, internal_text, seq, version, modified = row
+    try:
+        body, internal = json.loads(body_text), json.loads(internal_text)
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise DamagedRecord(key, kind, f"it is no JSON ({exc})") from None
+    fault = store_checks.record_fault(kind, body, internal)
+    if fault:
+        raise DamagedRecord(key, kind, fault)
+    return Record(key, kind, parent, body, internal, seq, version, modified)

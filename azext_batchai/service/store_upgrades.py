@@ -21,16 +21,23 @@ def _to_2(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX active_resources ON resources (kind, seq) WHERE active=1")
     rows = db.execute("SELECT seq, kind, body, internal FROM resources").fetchall()
     for seq, kind, body_text, internal_text in rows:
-        body, internal = json.loads(body_text), json.loads(internal_text)
-        if kind in ("cluster", "job"):
-            internal["engine"] = "local"
-        if kind == "node":
-            _upgrade_node(internal, str(seq))
-        active = bool(internal.get("deleting"))
-        if kind == "job" and body["properties"]["executionState"] not in ("succeeded", "failed"):
-            _upgrade_job(body["properties"], internal)
-            active = True
+        try:
+            internal, active = _upgraded(seq, kind, json.loads(body_text), json.loads(internal_text))
+        except (ValueError, TypeError, LookupError, AttributeError):
+            continue  # it is damaged, and stays as it is: who reads it says so
         db.execute("UPDATE resources SET internal=?, active=? WHERE seq=?", (json.dumps(internal), active, seq))
+
+
+def _upgraded(seq: int, kind: str, body: dict[str, Any], internal: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    if kind in ("cluster", "job"):
+        internal["engine"] = "local"
+    if kind == "node":
+        _upgrade_node(internal, str(seq))
+    active = bool(internal.get("deleting"))
+    if kind == "job" and body["properties"]["executionState"] not in ("succeeded", "failed"):
+        _upgrade_job(body["properties"], internal)
+        active = True
+    return internal, active
 
 
 def _upgrade_node(internal: dict[str, Any], block: str) -> None:

@@ -26,8 +26,11 @@ class Service:
     def __init__(self, home: Path) -> None:
         self.home = home
 
-    def start(self, *args: str) -> dict[str, Any]:
-        """Start the service as the extension does and return its ready line."""
+    def start(self, *args: str, open_files: int | None = None) -> dict[str, Any]:
+        """Start the service as the extension does and return its ready line.
+
+        `open_files`: how many descriptors it may have, at the very most.
+        """
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.home / "service.log").open("ab") as log:
             process = subprocess.Popen(
@@ -37,6 +40,7 @@ class Service:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=(lambda: _limit(open_files)) if open_files else None,
             )
         assert process.stdout
         with process.stdout:
@@ -93,3 +97,9 @@ class Service:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         assert not left, f"left running after a reset: {left}\nservice log:\n{self.log()[-4000:]}"
+
+
+def _limit(open_files: int) -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))

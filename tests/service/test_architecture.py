@@ -8,7 +8,17 @@ from harness.sandbox import CHECKOUT
 ROOT = CHECKOUT / "azext_batchai" / "service"
 # From the ground up; a room may know those before it, and its own.
 FLOORS = (
-    ("clock", "settings", "background", "store_upgrades", "ports", "hosts", "peer"),
+    (
+        "clock",
+        "settings",
+        "background",
+        "open_files",
+        "store_checks",
+        "store_upgrades",
+        "ports",
+        "hosts",
+        "peer",
+    ),
     ("store",),
     ("secrets_vault", "tokens", "arm", "instance"),
     ("storage",),
@@ -22,7 +32,7 @@ FLOORS = (
     ("service",),
     ("resources",),
     ("azure",),
-    ("app",),
+    ("app", "connections"),
     ("front",),
     ("server",),
     ("__main__",),

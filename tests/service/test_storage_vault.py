@@ -1,6 +1,5 @@
 """The key beside the state: written whole, never made anew for a state that an other one sealed."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,7 +43,7 @@ def test_a_missing_key_of_a_state_in_use_is_refused(store: Store, key: Path, kin
     Vault(store, key)
     key.unlink()
     with store.transaction():
-        store.add(Record("a", kind, "", {"name": "a"}))
+        store.add(Record("a", kind, "", {"name": "a", "properties": {"executionState": "queued"}}))
     with pytest.raises(StateError, match=r"secrets\.key is missing.*Restore it from a backup"):
         Vault(store, key)
     assert not key.exists()
@@ -93,10 +92,12 @@ def test_the_service_says_so(home: Path) -> None:
     from harness.service import Service
 
     service = Service(home)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    assert service.start()["status"] == "ready"
+    service.kill()
+    whole = (home / "secrets.key").read_bytes()
     (home / "secrets.key").write_bytes(b"")
     answer = service.start()
     assert (answer["status"], answer["code"]) == ("failed", "StateUnusable")
     assert str(home / "secrets.key") in answer["message"]
-    os.unlink(home / "secrets.key")
+    (home / "secrets.key").write_bytes(whole)
     assert service.start()["status"] == "ready"

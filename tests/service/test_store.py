@@ -17,20 +17,20 @@ def path(tmp_path: Path) -> Path:
 
 
 def record(key: str, kind: str = "experiment", parent: str = "p") -> Record:
-    return Record(key, kind, parent, {"name": key, "properties": {"n": 1}}, {"secret": False})
+    return Record(key, kind, parent, {"id": key, "name": key, "properties": {"n": 1}}, {"secret": False})
 
 
 def test_what_is_stored_comes_back(path: Path) -> None:
     store = Store(path)
     with store.transaction():
         store.add(record("a"))
-        store.add(record("b", kind="cluster"))
+        store.add(record("b", kind="account"))
     store.close()
     store = Store(path)
     found = store.get("a")
-    assert found and found.body == {"name": "a", "properties": {"n": 1}}
+    assert found and found.body == {"id": "a", "name": "a", "properties": {"n": 1}}
     assert [one.key for one in store.children("p", "experiment")] == ["a"]
-    assert (store.get("c"), store.count("cluster")) == (None, 1)
+    assert (store.get("c"), store.count("account")) == (None, 1)
     store.close()
 
 
@@ -53,7 +53,8 @@ def test_a_committed_record_survives_kill_9(path: Path) -> None:
         "import os, signal, sys; from pathlib import Path\n"
         "from azext_batchai.service.store import Record, Store\n"
         "store = Store(Path(sys.argv[1]))\n"
-        "with store.transaction(): store.add(Record('a', 'experiment', '', {'name': 'a'}))\n"
+        "body = {'id': 'a', 'name': 'a', 'properties': {}}\n"
+        "with store.transaction(): store.add(Record('a', 'experiment', '', body))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     root = Path(__file__).resolve().parents[2]

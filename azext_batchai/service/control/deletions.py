@@ -103,6 +103,7 @@ class Deletions:
                 if any(store.children(record.key, kind, limit=1) for kind in _BELOW.get(record.kind, ())):
                     left = True
                 else:
+                    store.forget_damaged(record.key)
                     store.remove(record.key)
         return not left
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from azext_batchai.service import clock
+from azext_batchai.service import clock, open_files
 from azext_batchai.service.engine.host import Handle, NotStarted
 
 _KILL_ROUNDS, _KILL_PAUSE = 500, 0.01
@@ -60,6 +60,7 @@ class LocalHost:
                 stdout=asyncio.subprocess.DEVNULL,
                 env={"PATH": os.defpath},
             )  # fmt: skip
+        open_files.give_usual_limit(self._process.pid)
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._reading = asyncio.get_running_loop().create_task(self._read(reader, self._writer))
 
