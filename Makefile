@@ -19,7 +19,7 @@ AZ_ENV := env $(foreach name,$(filter AZURE_% AZ_BATCHAI_%,$(.VARIABLES)),-u $(n
           PATH="$(CURDIR)/$(BIN):$$PATH" AZURE_CORE_COLLECT_TELEMETRY=no
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test conformance bench wheel lint azdev clean
+.PHONY: demo test conformance bench mutants wheel lint azdev clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO)/.installed $(VENV)/.demo
@@ -33,6 +33,9 @@ conformance: $(VENV)/.test
 
 bench: $(DEMO)/.installed
 	@$(AZ_ENV) AZURE_EXTENSION_DIR="$(CURDIR)/$(DEMO)/extensions" $(BIN)/python benchmarks $(ARGS)
+
+mutants: $(VENV)/.test
+	$(BIN)/python tests/mutants $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
