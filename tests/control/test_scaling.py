@@ -1,5 +1,7 @@
 """How many nodes a cluster has, which go first, and which jobs get them."""
 
+import asyncio
+
 import pytest
 
 from azext_batchai.service.control.node_pool import Node
@@ -381,6 +383,20 @@ async def test_starting_many_jobs_asks_each_node_a_few_times_only(
     await plane.loop.settle()
     assert plane.controller().running_jobs == 60
     assert asked <= 60
+
+
+async def test_requests_have_their_turn_while_many_jobs_start(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("azext_batchai.service.control.controller.STARTS_AT_ONCE", 3)
+    await plane.cluster(8)
+    for number in range(8):
+        await plane.call("PUT", job_path(f"j{number}"), plane.job_body())
+    running = []
+    while len(plane.world.started) < 8:
+        await asyncio.sleep(0)
+        running.append(plane.controller().running_jobs)
+    assert set(running) >= {3, 6, 8}
 
 
 async def test_nodes_are_told_apart_by_identity(plane: Plane) -> None:

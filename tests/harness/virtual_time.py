@@ -17,6 +17,7 @@ import pytest
 from azext_batchai.service import clock
 from azext_batchai.service.arm import operations
 
+_MOST_STEPS = 300_000
 _EPOCH = 1_600_000_000.0  # what the wall clock says when the loop starts
 
 
@@ -61,6 +62,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _run_once(self) -> None:
         super()._run_once()  # type: ignore[misc]
         self.steps += 1
+        if self.steps > _MOST_STEPS:
+            raise RuntimeError("something goes round and round")
         reached = self._breaks.pop(self.steps, None)
         if reached and not reached.done():
             reached.set_result(None)

@@ -11,7 +11,7 @@ AUTO = {"autoScale": {"minimumNodeCount": 1, "maximumNodeCount": 4}}
 def queue(*jobs: tuple[str, str, int]) -> Queue:
     made = Queue()
     for seq, (name, priority, nodes) in enumerate(jobs):
-        made.add(name, seq, priority, nodes)
+        made.add(name, seq, priority, nodes, 0.0)
     return made
 
 
@@ -22,6 +22,13 @@ def startable(jobs: Queue, idle: int, capacity: int = 10) -> list[str]:
 def test_first_in_first_out_within_a_priority() -> None:
     jobs = queue(("a", "normal", 1), ("b", "low", 1), ("c", "high", 1), ("d", "normal", 1))
     assert startable(jobs, idle=4) == ["c", "a", "d", "b"]
+
+
+def test_no_more_jobs_start_than_there_are_nodes() -> None:
+    jobs = queue(("a", "normal", 2), ("b", "normal", 1), ("c", "normal", 1))
+    assert startable(jobs, idle=3) == ["a", "b"]
+    assert startable(jobs, idle=2) == ["a"]
+    assert startable(jobs, idle=0) == []
 
 
 def test_a_job_starts_on_all_its_nodes_or_on_none() -> None:
@@ -37,10 +44,57 @@ def test_a_job_that_can_never_fit_holds_back_nobody() -> None:
     assert startable(queue(("huge", "high", 11), ("small", "normal", 1)), idle=1) == ["small"]
 
 
+def test_jobs_that_can_never_fit_alone_leave_nothing_to_start() -> None:
+    jobs = queue(("huge", "high", 11))
+    assert (startable(jobs, idle=9), jobs.demand(10), jobs.demand(11)) == ([], 0, 11)
+
+
+def test_a_job_as_large_as_the_cluster_fits() -> None:
+    assert startable(queue(("all", "normal", 10)), idle=10) == ["all"]
+    assert queue(("all", "normal", 10)).demand(10) == 10
+
+
+def test_demand_counts_every_waiting_node() -> None:
+    jobs = queue(("a", "normal", 2), ("b", "normal", 3), ("c", "low", 2), ("huge", "high", 11))
+    assert jobs.demand(10) == 7
+    jobs.remove("a")
+    assert jobs.demand(10) == 5
+    jobs.remove("a")  # it is not there any more
+    assert (jobs.demand(10), len(jobs)) == (5, 3)
+
+
+def test_a_job_removed_from_the_middle_leaves_the_others() -> None:
+    jobs = queue(("a", "normal", 1), ("b", "normal", 1), ("c", "normal", 1))
+    jobs.remove("b")
+    assert [job.key for job in jobs] == ["a", "c"]
+    assert startable(jobs, idle=3) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "free", "missing", "blocks"),
+    [
+        ([1, 1, 1], 0, 2, [1, 1]),
+        ([3], 0, 2, []),
+        ([3], 1, 2, [2]),
+        ([3], 3, 5, []),
+        ([2, 2], 3, 5, [1]),
+        ([1, 3, 1], 0, 3, [1]),  # what is behind a gang waits with it
+        ([11, 2], 0, 5, [2]),  # what can never fit does not
+        ([2], 0, 2, [2]),
+        ([2], 0, 0, []),
+        ([2, 1], 5, 3, []),
+        ([1, 2], 2, 3, [1]),
+    ],
+)
+def test_gangs_are_asked_for_whole(sizes: list[int], free: int, missing: int, blocks: list[int]) -> None:
+    jobs = queue(*((str(number), "normal", size) for number, size in enumerate(sizes)))
+    assert jobs.blocks(free, missing, 10) == blocks
+
+
 def test_a_requeued_job_stands_where_it_stood() -> None:
     jobs = queue(("a", "normal", 1), ("b", "normal", 1))
     jobs.remove("a")
-    jobs.add("a", 0, "normal", 1)
+    jobs.add("a", 0, "normal", 1, 0.0)
     assert startable(jobs, idle=2) == ["a", "b"]
 
 

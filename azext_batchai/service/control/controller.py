@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 # Who goes first when a cluster shrinks.
 _RETIREMENT_ORDER = (UNUSABLE, ALLOCATING, PREPARING, IDLE, RUNNING)
+STARTS_AT_ONCE = 100  # in one pass; requests have their turn between two
 STOP_SECONDS = 10.0  # between two attempts to stop a job
 
 
@@ -293,7 +294,10 @@ class ClusterController:
             for node in self.nodes
             if node.state == IDLE and not node.draining and not node.doomed
         }
-        for queued in self.queue.startable(len(idle), capacity_of(self._scale)):
+        startable = self.queue.startable(len(idle), capacity_of(self._scale))
+        if len(startable) > STARTS_AT_ONCE:
+            self.wake()
+        for queued in startable[:STARTS_AT_ONCE]:
             lasting = (node for node in idle.values() if node.lasts(queued.seconds))
             nodes = list(islice(lasting, queued.node_count))
             if len(nodes) < queued.node_count:

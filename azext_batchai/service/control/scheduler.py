@@ -30,7 +30,7 @@ class Queue:
         self._by_key: dict[str, QueuedJob] = {}
         self._sizes: Counter[int] = Counter()  # how many jobs want so many nodes
 
-    def add(self, key: str, seq: int, priority: str, node_count: int, seconds: float = 0.0) -> None:
+    def add(self, key: str, seq: int, priority: str, node_count: int, seconds: float) -> None:
         job = QueuedJob(_RANKS[priority], seq, key, node_count, seconds)
         insort(self._jobs, job)
         self._by_key[key] = job
@@ -60,7 +60,7 @@ class Queue:
         for job in self._jobs:
             if job.node_count > capacity:
                 continue
-            if job.node_count > idle or idle == 0:
+            if job.node_count > idle:
                 break
             idle -= job.node_count
             found.append(job)

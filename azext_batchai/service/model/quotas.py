@@ -27,8 +27,8 @@ def check_new_cluster(state: State, subscription: str, location: str) -> None:
 
 def check_target(state: State, vm_size: str, scale_settings: dict[str, Any]) -> None:
     """Raises ArmError ClusterQuotaReached for a size that the quota could not hold even if nothing else ran."""
-    manual, auto = scale_settings.get("manual"), scale_settings.get("autoScale")
-    nodes = manual["targetNodeCount"] if manual else auto["minimumNodeCount"] if auto else 0
+    manual = scale_settings.get("manual")
+    nodes = manual["targetNodeCount"] if manual else scale_settings["autoScale"]["minimumNodeCount"]
     limit = state.settings.vcpu_quota
     if nodes * vm_sizes.vcpus_of(vm_size) > limit:
         raise _reached(limit, 0)

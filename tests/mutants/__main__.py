@@ -1,0 +1,211 @@
+"""Put one small fault at a time into the control plane and see whether the tests find it.
+
+python tests/mutants [MODULE ...] [--minutes N] [--sample N] [--seed N] [--workers N]
+
+Each mutant is a process forked from this one, which has imported what the tests need; the module with the fault is
+given to it in place of the file. `equivalent.txt` lists faults that change nothing that anybody could see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).resolve().parent)]
+
+from mutations import Mutant, mutants  # noqa: E402
+
+SERVICE = ROOT / "azext_batchai" / "service"
+MODULES = {
+    Path(name).stem: name
+    for name in (
+        "control/scheduler.py",
+        "control/controller.py",
+        "control/node_pool.py",
+        "control/fleet.py",
+        "control/deletions.py",
+        "control/file_servers.py",
+        "model/job_states.py",
+        "model/job_plans.py",
+        "model/node_specs.py",
+        "model/parents.py",
+        "model/quotas.py",
+        "model/mounts.py",
+    )
+}
+# The quick and the telling ones first; a service that is killed at every step last.
+TESTS = (
+    "tests/service/test_scheduler.py",
+    "tests/control/test_model.py",
+    "tests/control/test_nodes.py",
+    "tests/control/test_scaling.py",
+    "tests/control/test_job_states.py",
+    "tests/control/test_deletions.py",
+    "tests/control/test_full_disk.py",
+    "tests/control/test_crashes.py",
+)
+EQUIVALENT = Path(__file__).with_name("equivalent.txt")
+
+
+class _Faulty(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives one module of the service with a fault in it."""
+
+    def __init__(self, module: str, tree: ast.Module) -> None:
+        self._file = SERVICE / module
+        self._name = "azext_batchai.service." + module.removesuffix(".py").replace("/", ".")
+        self._tree = tree
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        return importlib.util.spec_from_loader(fullname, self) if fullname == self._name else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self._tree, str(self._file), "exec"), vars(module))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python tests/mutants")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(MODULES)}; all of them")
+    parser.add_argument("--minutes", type=float, default=60, help="stop after so long")
+    parser.add_argument("--sample", type=int, default=0, help="so many of each module; all of them")
+    parser.add_argument("--seed", type=int, default=1, help="of the order and the sample")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    unknown = set(options.modules) - set(MODULES)
+    if unknown:
+        parser.error(f"no such module: {', '.join(sorted(unknown))}; there are {', '.join(MODULES)}")
+    _prepare()
+    seconds = _baseline()
+    if not seconds:
+        print("The tests fail without any fault: nothing to learn.")
+        return 1
+    found = _choose(options)
+    print(f"{len(found)} mutants; the tests take {seconds:.1f} s without a fault", flush=True)
+    results = _run_all(found, options.workers, time.monotonic() + options.minutes * 60, max(4 * seconds, 20.0))
+    return _tell(results, len(found))
+
+
+def _prepare() -> None:
+    """Import once what every mutant needs, but nothing of the service."""
+    os.chdir(ROOT)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    for name in ("pytest", "cryptography.fernet", "starlette.responses", "uvicorn", "asyncssh", "azext_batchai"):
+        importlib.import_module(name)
+    assert not [name for name in sys.modules if name.startswith("azext_batchai.service")]
+
+
+def _choose(options: argparse.Namespace) -> list[tuple[str, Mutant]]:
+    chance = random.Random(options.seed)
+    found: list[tuple[str, Mutant]] = []
+    for module in options.modules or MODULES:
+        every = list(mutants((SERVICE / MODULES[module]).read_text(encoding="utf-8")))
+        if options.sample:
+            every = chance.sample(every, min(options.sample, len(every)))
+        found += [(module, mutant) for mutant in every]
+    chance.shuffle(found)
+    return found
+
+
+def _baseline() -> float:
+    """How long the tests take without a fault; 0 where they fail."""
+    start = time.monotonic()
+    _, status = os.waitpid(_fork(None), 0)
+    return time.monotonic() - start if status == 0 else 0.0
+
+
+def _fork(finder: _Faulty | None) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        if finder:
+            sys.meta_path.insert(0, finder)
+        import pytest
+
+        options = ["-x", "-q", "-p", "no:cacheprovider", "--confcutdir=tests/control", "-W", "ignore", "--tb=no"]
+        status = int(pytest.main([*options, *TESTS]))
+    finally:
+        os._exit(status)
+
+
+def _run_all(
+    found: list[tuple[str, Mutant]], workers: int, end: float, limit: float
+) -> dict[tuple[str, str], str]:
+    """What became of each mutant: killed, slow (killed by the time limit), survived."""
+    waiting, running = list(reversed(found)), {}
+    results: dict[tuple[str, str], str] = {}
+    while running or (waiting and time.monotonic() < end):
+        while waiting and len(running) < workers and time.monotonic() < end:
+            module, mutant = waiting.pop()
+            running[_fork(_Faulty(MODULES[module], mutant.tree))] = (module, mutant, time.monotonic())
+        time.sleep(0.02)
+        for pid, (module, mutant, start) in list(running.items()):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            outcome = ("survived" if status == 0 else "killed") if done else ""
+            if not done and time.monotonic() - start > limit:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                outcome = "slow"
+            if outcome:
+                del running[pid]
+                results[module, mutant.name] = outcome
+                if outcome == "survived":
+                    print(f"survived: {MODULES[module]}:{mutant.line} {mutant.name}", flush=True)
+    return results
+
+
+def equivalents() -> set[tuple[str, str]]:
+    """(module, name) of the faults that change nothing; each stands below its reason."""
+    lines = EQUIVALENT.read_text(encoding="utf-8").splitlines()
+    return {
+        (module, name)
+        for module, _, name in (line.partition(" ") for line in lines if line and not line.startswith("#"))
+    }
+
+
+def _tell(results: dict[tuple[str, str], str], total: int) -> int:
+    same = equivalents()
+    table: dict[str, Counter[str]] = {}
+    for key, outcome in results.items():
+        verdict = "equivalent" if outcome == "survived" and key in same else outcome.replace("slow", "killed")
+        table.setdefault(key[0], Counter())[verdict] += 1
+    print(f"\n{'module':14}{'killed':>8}{'survived':>10}{'equivalent':>12}{'killed of the rest':>20}")
+    whole: Counter[str] = Counter()
+    for module in sorted(table):
+        whole += table[module]
+        _row(module, table[module])
+    _row("all", whole)
+    if len(results) < total:
+        print(f"{total - len(results)} mutants were not run: the time was over")
+    stale = {key for key in same if results.get(key, "survived") != "survived"}
+    for module, name in sorted(stale):
+        print(f"listed as equivalent, but killed: {module} {name}")
+    return 0 if whole["killed"] >= 0.9 * (whole["killed"] + whole["survived"]) else 1
+
+
+def _row(name: str, counts: Counter[str]) -> None:
+    share = counts["killed"] / max(counts["killed"] + counts["survived"], 1)
+    print(f"{name:14}{counts['killed']:>8}{counts['survived']:>10}{counts['equivalent']:>12}{share:>20.1%}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
