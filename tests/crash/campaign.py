@@ -69,6 +69,9 @@ class Campaign:
 
     def close(self) -> None:
         self.load.end()
+        if self.service.process and self.service.process.poll() is None:
+            self.service.request("POST", "/_local/reset")
+            self.service.process.wait(120)  # it has much to remove
         self.service.destroy()
 
     def _round(self) -> None:

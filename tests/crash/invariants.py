@@ -72,6 +72,7 @@ class Invariants:
             for thing in list(things.values()):
                 yield from self._thing(collection, thing)
         yield from self._counts()
+        yield from self._setups()
         yield from self._operations()
         yield from self._machine()
         yield from self.log()
@@ -127,6 +128,9 @@ class Invariants:
         if run in self.lost and errors == ["NodeLost"]:
             self._load.figures["jobs lost with their runner"] += 1
             return
+        if job.kind == "limited" and errors == ["JobTimedOut"]:
+            self._load.figures["jobs timed out"] += 1
+            return
         wanted = ("failed" if job.exit_code else "succeeded", job.exit_code)
         if (state, info.get("exitCode")) != wanted:
             yield f"{who} should be {wanted}: {state}, attempt {attempt}, {run}, {info}"
@@ -169,6 +173,12 @@ class Invariants:
         for body in self._list(f"{WORKSPACE}/clusters"):
             if body["properties"]["allocationState"] != "steady":
                 yield f"cluster {body['name']} is {body['properties']['allocationState']}"
+
+    def _setups(self) -> Iterator[str]:
+        share = self._service.home / "storage" / "crashes" / "files" / "share"
+        nodes = (share / "setups").read_text().split()
+        if len(set(nodes)) != len(nodes):
+            yield f"a setup task has run more than once: {nodes}"
 
     def _operations(self) -> Iterator[str]:
         for path in self._load.operations:

@@ -27,6 +27,8 @@ UNMANAGED = {"mountCommand": "mount -t tmpfs -o size=1m tmpfs", "relativeMountPa
 LEDGER = """for claim in "$AZ_BATCHAI_NODE_LOG_DIR"/../tasks/*/*/claim."$BATCHAI_TASK"; do :; done
 echo "{token} ${{claim##*/tasks/}}" >> "$AZ_BATCHAI_MOUNT_ROOT/afs/ledger" || exit 97
 """
+SETUP = "echo $AZ_BATCHAI_NODE_ID >> $AZ_BATCHAI_MOUNT_ROOT/afs/setups; sleep 1"
+SECRETS = {"secrets": [{"name": "SECRET", "value": "s3cret"}]}
 MAX_UNFINISHED = 24
 
 
@@ -59,7 +61,7 @@ class Load:
         self._image = image
         self._seed = seed
         self._mounts = mounts
-        self._kinds = ["true", "true", "code", "sleep", "sleep", "gang", "prepared", "writer", "stubborn"]
+        self._kinds = ["true", "true", "code", "sleep", "sleep", "gang", "prepared", "writer", "stubborn", "limited"]
         self._kinds += ["mpi"] * mpi + ["unmanaged"] * mounts + ["container"] * bool(image)
         self._next = 0
         self._lock = threading.Lock()
@@ -84,7 +86,9 @@ class Load:
         mounts["fileServers"] = [{**server, "mountOptions": "rw"}]
         if self._mounts:
             mounts["unmanagedFileSystems"] = [UNMANAGED]
-        self._put_cluster("mounted", 1, nodeSetup={"mountVolumes": mounts})
+        setup = {"commandLine": SETUP, "stdOutErrPathPrefix": "$AZ_BATCHAI_MOUNT_ROOT/afs/setup"}
+        self._put_cluster("mounted", 1, nodeSetup={"mountVolumes": mounts, "setupTask": setup})
+        self._put_cluster("low", 1, vmPriority="lowpriority")
         scale = {"autoScale": {"minimumNodeCount": 0, "maximumNodeCount": 2}}
         self._put_cluster("auto", None, scaleSettings=scale)
 
@@ -109,7 +113,7 @@ class Load:
     def _work(self, index: int) -> None:
         dice = random.Random(f"{self._seed} {index} {self._next}")
         acts = [self._create_job] * 10 + [self._terminate] * 2 + [self._delete_job] * 2 + [self._look] * 3
-        acts += [self._resize, self._side_cluster, self._side_server]
+        acts += [self._resize, self._side_cluster, self._side_server, self._preempt]
         while not self._stop.is_set():
             if self.service.up.wait(0.1):
                 try:
@@ -158,8 +162,14 @@ class Load:
         ledger = LEDGER.format(token=job.token)
         line = f"{ledger}sleep {pause.get(job.kind, 0):.2f}; exit {job.exit_code}"
         more: dict[str, Any] = {}
-        cluster = dice.choice(("main", "main", "auto"))
-        if job.kind == "writer":
+        cluster = dice.choice(("main", "main", "auto", "low"))
+        if job.kind == "code":
+            more.update(SECRETS)
+            line = f'[ "$SECRET" = s3cret ] || exit 96; {line}'
+        elif job.kind == "limited":
+            more["constraints"] = {"maxWallClockTime": "PT1S"}
+            line = f"{ledger}sleep 100"
+        elif job.kind == "writer":
             line = f"{ledger}for n in 1 2 3 4 5 6 7 8; do echo {job.token} $n; sleep 0.05; done"
         elif job.kind == "stubborn":
             line = f"trap '' TERM; {line}"
@@ -259,6 +269,12 @@ class Load:
             if self._ask("PATCH", f"{WORKSPACE}/clusters/main", body) == 200:
                 cluster.targets = {target}
                 self.figures["resizes"] += 1
+
+    def _preempt(self, dice: random.Random) -> None:
+        path = f"{WORKSPACE}/clusters/low/listRemoteLoginInformation?{VERSION}"
+        for login in self.service.ask("POST", path)[2]["value"]:
+            if self.service.ask("POST", f"/_local/preempt/{login['nodeId']}")[0] == 200:
+                self.figures["preemptions"] += 1
 
     def _side_cluster(self, dice: random.Random) -> None:
         there = [thing for name, thing in self.clusters.items() if name.startswith("side") and not thing.deleted]

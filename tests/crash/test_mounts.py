@@ -129,6 +129,25 @@ def test_no_container_is_left(crashes: Crashes, image: str, moment: str, termina
     assert not machine.containers(crashes.node_folder().name)
 
 
+def test_a_slow_runtime_does_not_go_on_beside_the_next_service(crashes: Crashes, image: str, tmp_path: Path) -> None:
+    """The service dies while the runtime makes the container; the next one makes it under the same name."""
+    runtime = tmp_path / "podman"
+    real = " ".join(machine.PODMAN)
+    runtime.write_text(f'#!/bin/sh\n[ "$1" != run ] || sleep 2\nexec {real} "$@"\n')
+    runtime.chmod(0o700)
+    crashes.service.settings["AZURE_BATCHAI_CONTAINER_COMMAND"] = str(runtime)
+    crashes.restart()
+    crashes.create_cluster()
+    crashes.wait_for_cluster(idle=1)
+    crashes.restart(at="after the start of podman:3")
+    crashes.create_job("job", "exit 6", **in_container(image))
+    crashes.dies()
+    crashes.restart()
+    info = crashes.wait_for_job("job")["executionInfo"]
+    assert info.get("exitCode") == 6, info
+    assert not machine.containers(crashes.node_folder().name)
+
+
 def test_a_terminated_container_gets_its_grace_after_a_kill(crashes: Crashes, image: str) -> None:
     crashes.create_cluster()
     line = "trap 'echo saved > $AZ_BATCHAI_MOUNT_ROOT/afs/saved; exit 0' TERM; echo > $AZ_BATCHAI_MOUNT_ROOT/afs/begun"

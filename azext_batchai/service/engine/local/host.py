@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ from typing import Any
 from azext_batchai.service import clock, open_files
 from azext_batchai.service.engine.host import Handle, NotStarted
 
+_PR_SET_PDEATHSIG = 1
+_prctl = ctypes.CDLL(None).prctl
 _KILL_ROUNDS, _KILL_PAUSE = 500, 0.01
 
 
@@ -127,6 +130,7 @@ class LocalHost:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             env=environment,
+            preexec_fn=_go_with_parent,
         )
         try:
             _, said = await asyncio.wait_for(process.communicate(), seconds)
@@ -152,6 +156,11 @@ class LocalHost:
             await self._reading
         if self._process:
             await self._process.wait()
+
+
+def _go_with_parent() -> None:
+    """What a killed service was doing here must not go on beside what the next one does; its own children stay."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _open(pid: int) -> Handle | None:

@@ -75,7 +75,7 @@ def variables(agent: Path, host_file: Path, addresses: Sequence[str]) -> dict[st
 
 def write_host_file(path: Path, addresses: Sequence[str], slots: int) -> None:
     """Lines as the service had them: `10.0.0.5 slots=4 max-slots=4` (wire.md 5.4)."""
-    path.write_text("".join(f"{address} slots={slots} max-slots={slots}\n" for address in addresses), encoding="ascii")
+    write_whole(path, "".join(f"{address} slots={slots} max-slots={slots}\n" for address in addresses))
 
 
 @dataclass(frozen=True)

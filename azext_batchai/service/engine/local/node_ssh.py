@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from azext_batchai.service.engine.local.mpi import write_program
+from azext_batchai.service.engine.local.mpi import write_program, write_whole
 
 _PROGRAM = """#!/bin/sh
 # In a job the other nodes are known by their addresses and names.
@@ -70,4 +70,4 @@ def write_config(path: Path, key: Path, hosts: Mapping[str, tuple[str, str, int]
         text += _HOST.format(
             names=f"{address} {node_id}", port=port, user=user, alias=node_id, key=key, known_hosts=known_hosts
         )
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
