@@ -294,6 +294,16 @@ class Store:
         self._db.execute("DELETE FROM resources WHERE key=?", (key,))
         self.forget_secrets(key)
 
+    def remove_inactive(self, parent: str, kind: str, limit: int) -> int:
+        """Remove records that the service has nothing to do about, without reading them; returns how many went."""
+        rows = self._db.execute(
+            "SELECT key FROM resources WHERE parent=? AND kind=? AND active=0 ORDER BY seq LIMIT ?",
+            (parent, kind, limit),
+        ).fetchall()
+        for table in ("resources", "secrets"):
+            self._db.executemany(f"DELETE FROM {table} WHERE key=?", rows)
+        return len(rows)
+
     def children(self, parent: str, kind: str, after: int = 0, limit: int = -1) -> list[Record]:
         """Records of `kind` below `parent` in order of creation, those with seq > `after` only."""
         return self._sound("parent=? AND kind=?", (parent, kind), after, limit)
@@ -305,6 +315,11 @@ class Store:
     def active(self, kind: str) -> list[Record]:
         """Records of `kind` that a service has something to do about, in order of creation."""
         return self._sound("kind=? AND active=1", (kind,))
+
+    def being_deleted(self, kind: str) -> list[Record]:
+        """Records of `kind` whose deletion has begun; the others that are active are not even read."""
+        found = self._sound("kind=? AND active=1 AND instr(internal, '\"deleting\"')>0", (kind,))
+        return [record for record in found if record.internal.get("deleting")]
 
     def _sound(self, condition: str, values: tuple[Any, ...], after: int = 0, limit: int = -1) -> list[Record]:
         """Records in order of creation; a damaged one is left out, which makes the list no shorter than `limit`."""

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from azext_batchai.service.background import Background
 from azext_batchai.service.clock import wire_now
-from azext_batchai.service.model import job_states
 from azext_batchai.service.state import State
 from azext_batchai.service.store import Record
 
@@ -24,17 +23,27 @@ _BELOW = {
     "workspace": ("experiment", "cluster", "fileserver"),
     "experiment": ("job",),
 }
-_BATCH = 200  # ended jobs that go in one transaction: others wait no longer than for one
+_BATCH = 200  # whose deletions run at the same time
+# How many go in one transaction: others wait no longer than for one.
+_INACTIVE_BATCH = 200
+_ACTIVE_BATCH = 50
 
 TearDown = Callable[[Record], Awaitable[None]]
 
 
 class Deletions:
-    """`tear_downs` has, for each kind that is more than a record, what takes the rest of it away."""
+    """`tear_downs` has, for each kind that is more than a record, what takes the rest of it away.
 
-    def __init__(self, state: State, tear_downs: Mapping[str, TearDown]) -> None:
+    `at_once` has, for kinds of which there may be very many, what ends one in the current transaction and tells
+    whether more is to be done, which takes time.
+    """
+
+    def __init__(
+        self, state: State, tear_downs: Mapping[str, TearDown], at_once: Mapping[str, Callable[[Record], bool]]
+    ) -> None:
         self._state = state
         self._tear_downs = tear_downs
+        self._at_once = at_once
         self._background = Background("deletions")
 
     def begin(self, record: Record, resource: str) -> str:
@@ -51,9 +60,8 @@ class Deletions:
     def resume(self) -> None:
         """Take up the deletions that an earlier service left unfinished."""
         for kind in ("job", "experiment", "cluster", "fileserver", "workspace", "account", "group"):
-            for record in self._state.store.active(kind):
-                if record.internal.get("deleting"):
-                    self._mark(record, "", touch=False)
+            for record in self._state.store.being_deleted(kind):
+                self._mark(record, "", touch=False)
 
     def _mark(self, record: Record, resource: str, touch: bool) -> str:
         operations = self._state.operations
@@ -81,22 +89,31 @@ class Deletions:
                     return
 
     async def _delete_children(self, parent: str, kind: str) -> None:
+        store = self._state.store
+        if kind in self._at_once:
+            await self._delete_at_once(parent, kind)
         after = 0
-        while children := self._state.store.children(parent, kind, after, _BATCH):
+        while children := store.children(parent, kind, after, _BATCH):
             after = children[-1].seq
-            ended = [child for child in children if kind == "job" and _has_ended(child)]
-            with self._state.store.transaction():
-                for child in ended:
-                    self._state.store.remove(child.key)
-            gone = {child.key for child in ended}
-            results = await asyncio.gather(
-                *(self._delete(child) for child in children if child.key not in gone), return_exceptions=True
-            )
+            results = await asyncio.gather(*(self._delete(child) for child in children), return_exceptions=True)
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
             await asyncio.sleep(0)
 
-
-def _has_ended(job: Record) -> bool:
-    return job.properties["executionState"] in job_states.ENDED
+    async def _delete_at_once(self, parent: str, kind: str) -> None:
+        """All of these that need nothing but to be forgotten, in transactions that nobody else waits for long."""
+        store = self._state.store
+        more = True
+        while more:
+            with store.transaction():
+                more = store.remove_inactive(parent, kind, _INACTIVE_BATCH) == _INACTIVE_BATCH
+            await asyncio.sleep(0)
+        takes_time, after = self._at_once[kind], 0
+        while children := store.children(parent, kind, after, _ACTIVE_BATCH):
+            after = children[-1].seq
+            with store.transaction():
+                for child in children:
+                    if not child.internal.get("deleting") and not takes_time(child):
+                        store.remove(child.key)
+            await asyncio.sleep(0)
