@@ -306,6 +306,11 @@ class Store:
         """Records of `kind` that a service has something to do about, in order of creation."""
         return self._sound("kind=? AND active=1", (kind,))
 
+    def being_deleted(self, kind: str) -> list[Record]:
+        """Records of `kind` whose deletion has begun; the others that are active are not even read."""
+        found = self._sound("kind=? AND active=1 AND instr(internal, '\"deleting\"')>0", (kind,))
+        return [record for record in found if record.internal.get("deleting")]
+
     def _sound(self, condition: str, values: tuple[Any, ...], after: int = 0, limit: int = -1) -> list[Record]:
         """Records in order of creation; a damaged one is left out, which makes the list no shorter than `limit`."""
         rows = self._db.execute(

@@ -23,7 +23,7 @@ _TABLES = {
     "secrets": {"key", "sealed"},
 }
 # What the service cannot do without, by kind of resource: in the body, in its properties, and of what only it knows.
-_NEEDED: dict[str, tuple[dict[str, type], dict[str, type], dict[str, type]]] = {
+_NEEDED: dict[str, tuple[dict[str, type], ...]] = {
     "local": ({"id": str}, {}, {}),
     "group": ({"id": str, "name": str, "location": str}, {}, {}),
     "workspace": ({"id": str, "name": str, "location": str, "properties": dict}, {}, {}),
@@ -102,9 +102,12 @@ def record_fault(kind: str, body: Any, internal: Any) -> str:
     needed = _NEEDED.get(kind)
     if not needed:
         return f"'{kind}' is no kind of resource"
-    for where, have, want in zip(("", "properties.", ""), (body, body.get("properties"), internal), needed):
+    properties = body.get("properties") or {}
+    if needed[1] and not isinstance(properties, dict):
+        return "'properties' is missing or wrong"
+    for where, have, want in zip(("", "properties.", ""), (body, properties, internal), needed):
         for name, kind_of_value in want.items():
-            if not isinstance(have, dict) or not isinstance(have.get(name), kind_of_value):
+            if not isinstance(have.get(name), kind_of_value):
                 return f"'{where}{name}' is missing or wrong"
     return ""
 

@@ -48,7 +48,7 @@ class Operations:
 
     def reopen(self, operation_id: str) -> bool:
         """Take up an operation of an earlier service; False where it has ended or is forgotten."""
-        operation = self._store.get_operation(operation_id)
+        operation = self._store.get_operation(operation_id) if operation_id else None
         if not operation or operation["status"] != "InProgress":
             return False
         self._waiting.setdefault(operation_id, asyncio.Event())

@@ -30,11 +30,20 @@ TearDown = Callable[[Record], Awaitable[None]]
 
 
 class Deletions:
-    """`tear_downs` has, for each kind that is more than a record, what takes the rest of it away."""
+    """`tear_downs` has, for each kind that is more than a record, what takes the rest of it away.
 
-    def __init__(self, state: State, tear_downs: Mapping[str, TearDown]) -> None:
+    `at_once` has, for a kind of which there may be very many, what ends together those for which that takes no time.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        tear_downs: Mapping[str, TearDown],
+        at_once: Mapping[str, Callable[[Sequence[Record]], None]],
+    ) -> None:
         self._state = state
         self._tear_downs = tear_downs
+        self._at_once = at_once
         self._background = Background("deletions")
 
     def begin(self, record: Record, resource: str) -> str:
@@ -51,9 +60,8 @@ class Deletions:
     def resume(self) -> None:
         """Take up the deletions that an earlier service left unfinished."""
         for kind in ("job", "experiment", "cluster", "fileserver", "workspace", "account", "group"):
-            for record in self._state.store.active(kind):
-                if record.internal.get("deleting"):
-                    self._mark(record, "", touch=False)
+            for record in self._state.store.being_deleted(kind):
+                self._mark(record, "", touch=False)
 
     def _mark(self, record: Record, resource: str, touch: bool) -> str:
         operations = self._state.operations
@@ -79,9 +87,12 @@ class Deletions:
             gone = await until_written(lambda: self._remove([record]))
 
     async def _delete_children(self, parent: str, kind: str) -> None:
+        at_once = self._at_once.get(kind)
         after = 0
         while children := self._state.store.children(parent, kind, after, _BATCH):
             after = children[-1].seq
+            if at_once:
+                await until_written(lambda: at_once(children))
             if kind in _BELOW:
                 await _all(self._delete(child) for child in children)
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from azext_batchai.service.background import Background, until_written
 from azext_batchai.service.control.controller import ClusterController
@@ -107,6 +107,16 @@ class Fleet:
         controller = self._controllers.get(job.internal["cluster"])
         if controller:
             controller.dequeue(job.key)
+
+    def end_waiting(self, jobs: Sequence[Record]) -> None:
+        """End those of the jobs that wait for nodes, in one transaction."""
+        current = (self._state.store.get(job.key) for job in jobs)
+        waiting = [job for job in current if job and job.properties["executionState"] == "queued"]
+        with self._state.store.transaction():
+            for job in waiting:
+                job_states.terminate_queued(self._state, job.key)
+        for job in waiting:
+            self.dequeue(job)
 
     async def end_job(self, job: Record) -> None:
         """End a job and wait until nothing of it is left on its nodes."""
