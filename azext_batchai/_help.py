@@ -434,8 +434,9 @@ examples:
 helps["batchai local connection-string"] = """
 type: command
 short-summary: Print the connection string of a storage account, for `az storage` and the storage SDKs.
+long-summary: An account that does not exist is made. The string stays good when the service is started anew, as long as nobody else takes its port meanwhile.
 examples:
-  - name: Let `az storage` work on the account of --use-auto-storage.
+  - name: Let `az storage` work on an account, without a login.
     text: az batchai local connection-string -n mystorage --query connectionString -o tsv
 """
 

@@ -297,6 +297,13 @@ def _local(self: Any) -> None:
         )
     with self.argument_context("batchai local connection-string") as c:
         c.argument("account_name", options_list=["--account-name", "-n"], help="Name of the storage account.")
+        c.argument(
+            "resource_group_name",
+            id_part=None,
+            required=False,
+            validator=_validators.valid_resource_group,
+            help="Resource group in which the account is made where it is missing. By default 'local'.",
+        )
     for command in ("env", "run"):
         with self.argument_context(f"batchai local {command}") as c:
             c.argument(

@@ -80,13 +80,13 @@ def preempt_node(cmd: Any, node_id: str) -> dict[str, Any]:
         ) from refusal
 
 
-def show_connection_string(client: Any, account_name: str) -> dict[str, str]:
-    """What `az storage` and the storage SDKs take to reach an account of the local service."""
+def show_connection_string(client: Any, account_name: str, resource_group_name: str | None = None) -> dict[str, str]:
+    """What `az storage` and the storage SDKs take to reach an account of the local service, made if need be."""
     from azext_batchai.storage import accounts
     from azext_batchai.transport.arm import STORAGE_API, Arm
 
     arm = Arm(client)
-    path = accounts.find_account(arm, account_name)
+    path = accounts.provide_account(arm, account_name, str(resource_group_name or accounts.LOCAL_GROUP))
     endpoints = arm.get(path, STORAGE_API)["properties"]["primaryEndpoints"]
     return {
         "connectionString": f"DefaultEndpointsProtocol=http;AccountName={account_name};"

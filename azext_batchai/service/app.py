@@ -210,7 +210,10 @@ class Application:
         body = await _content(request)
         form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
         client, server = request.scope["client"], request.scope["server"]
-        own_user = bool(client and server and peer.is_own_user(client, server))
+        # A page in the user's browser comes from the user too: it cannot read the answer, unless its own name was made
+        # to lead here, and that name is then in the Host header.
+        ours = hosts.base_url(request.scope["scheme"], request.headers.get("host", ""))
+        own_user = bool(ours and client and server and peer.is_own_user(client, server))
         return login.token(self._service, self._tokens, path, form, own_user)
     def _unwritten(self, exc: sqlite3.Error | OSError, traced: Trace) -> ArmError:
         home = self._service.settings.home

@@ -11,6 +11,7 @@ from azext_batchai.transport.arm import STORAGE_API, Arm, Json, resource_group, 
 
 logger = get_logger(__name__)
 
+LOCAL_GROUP = "local"  # of accounts that are made without a command that names a group
 _PROVIDER = url_path("providers", "Microsoft.Storage", "storageAccounts")
 
 
@@ -45,6 +46,16 @@ def find_account(arm: Arm, account: str) -> str:
     groups = _groups(arm)
     if account not in groups:
         raise _unknown_account(account)
+    return account_path(groups[account], account)
+
+
+def provide_account(arm: Arm, account: str, group: str) -> str:
+    """The path of the subscription's account of that name; made in `group` where there is none."""
+    groups = _groups(arm)
+    if account not in groups:
+        made = create_account(arm, group, account, "local")
+        groups[account] = group
+        logger.warning("Created the storage account %s: %s", account, local_path(made) or "(local)")
     return account_path(groups[account], account)
 
 
@@ -110,9 +121,8 @@ class Accounts:
         if account not in self._groups:
             if not self._local:
                 raise _unknown_account(account)
-            made = create_account(self._arm, self._group, account, "local")
+            provide_account(self._arm, account, self._group)
             self._groups[account] = self._group
-            logger.warning("Created the storage account %s: %s", account, local_path(made) or "(local)")
         return self._groups[account]
 
 

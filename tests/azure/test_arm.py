@@ -150,6 +150,13 @@ def test_another_user_gets_no_token(cloud: Cloud) -> None:
         assert done.stdout == answer, done.stderr
 
 
+def test_a_page_whose_name_was_made_to_lead_here_gets_no_token(cloud: Cloud) -> None:
+    form = {"grant_type": "client_credentials", "client_id": "a", "client_secret": "b", "scope": f"{ARM}/.default"}
+    path = f"/{TENANT}/oauth2/v2.0/token"
+    for host, status in (("localhost", 200), ("login.batchai.localhost", 200), ("evil.example", 401)):
+        assert cloud.call("POST", path, form=form, token="", host=host)[0] == status
+
+
 def claims(token: str) -> dict[str, Any]:
     text = token.split(".")[1]
     return json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))

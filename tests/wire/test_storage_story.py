@@ -4,6 +4,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from azure.storage.blob import BlobServiceClient
 
 from harness import az
 from harness.cluster import ok, wait_for_nodes
@@ -105,5 +106,19 @@ def test_cluster_file_list(service: Service, storage: accounts.Account, kind: st
 def test_the_connection_string_is_printed(storage: accounts.Account) -> None:
     command = ("batchai", "local", "connection-string", "-n", storage.name)
     assert ok(az.run(*command)) == {"connectionString": storage.connection_string}
-    missing = az.run("batchai", "local", "connection-string", "-n", "nosuchaccount")
-    assert missing.code == 3 and "no storage account nosuchaccount" in missing.stderr
+
+
+@pytest.mark.invented
+def test_the_account_of_a_connection_string_is_made(service: Service) -> None:
+    command = ("batchai", "local", "connection-string", "-n")
+    for name, group in (("madefirst", ("-g", "mine")), ("madesecond", ())):
+        first = az.run(*command, name, *group)
+        assert f"Created the storage account {name}" in first.stderr
+        again = az.run(*command, name)
+        assert (ok(first), again.stderr) == (ok(again), "")
+        client = BlobServiceClient.from_connection_string(ok(first)["connectionString"], retry_total=0)
+        assert list(client.list_containers()) == []
+    listed = service.request("GET", f"/subscriptions/{service.info['subscription']}/resourcegroups?api-version=1")[2]
+    assert {"mine", "local"} <= {group["name"] for group in listed["value"]}
+    refused = az.run(*command, "Not-A-Name")
+    assert refused.code == 1 and "not a valid storage account name" in refused.stderr

@@ -41,9 +41,12 @@ def is_token_request(method: str, path: str) -> bool:
 
 
 def token(state: State, tokens: Tokens, path: str, form: Mapping[str, str], own_user: bool) -> Reply:
-    """A token for a service principal with any secret (https://datatracker.ietf.org/doc/html/rfc6749 4.4)."""
+    """A token for a service principal with any secret (https://datatracker.ietf.org/doc/html/rfc6749 4.4).
+
+    `own_user`: the request comes from the user of the service, and names the service as one of its own names.
+    """
     if not own_user:
-        return _refused(401, "invalid_client", "This service belongs to another user of this machine.")
+        return _refused(401, "invalid_client", "Tokens are for the user of the service, at the service's own names.")
     kind = form.get("grant_type", "")
     if kind != "client_credentials":
         return _refused(

@@ -160,6 +160,8 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
     if writer.can_write_eof():
         writer.write_eof()
+    else:
+        writer.close()
 
 
 async def _both(*pumps: Awaitable[None]) -> None:

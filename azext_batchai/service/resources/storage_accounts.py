@@ -59,6 +59,8 @@ def project(service: Service, call: Call, record: Record) -> dict[str, Any]:
     properties = {
         "primaryLocation": record.body["location"],
         "statusOfPrimary": "available",
+        "encryption": {"keySource": "Microsoft.Storage"},  # read by clients that change an account
+        "networkAcls": {"bypass": "AzureServices", "defaultAction": "Allow", "ipRules": [], "virtualNetworkRules": []},
         **record.properties,
         "primaryEndpoints": endpoints,
         "localPath": str(service.storage.account(record.name)),
