@@ -258,25 +258,6 @@ def test_after_a_reboot_a_job_may_be_queued_again(crashes: Crashes, setting: str
 # Names
 
 
-def test_what_is_meant_for_a_running_job_leaves_one_that_has_ended_alone(tmp_path: Path) -> None:
-    """Its nodes shrink away, or its time is up, while its folders are still being removed."""
-    from azext_batchai.service.model import job_states
-    from azext_batchai.service.service import open_service
-    from azext_batchai.service.settings import Settings
-    from azext_batchai.service.store import Record
-
-    service = open_service(Settings(tmp_path), "http://nowhere")
-    for state in ("succeeded", "queued"):
-        record = Record(f"/{state}", "job", "/exp", {"name": state, "properties": {"executionState": state}})
-        with service.store.transaction():
-            service.store.add(record)
-        for intent in (job_states.TERMINATE, job_states.TIME_OUT, job_states.REQUEUE):
-            job_states.intend(service, record.key, intent, "for no reason")
-        found = service.store.get(record.key)
-        assert found and (found.properties["executionState"], found.internal) == (state, {})
-    service.store.close()
-
-
 def test_a_deleted_jobs_name_can_be_used_again_at_once(crashes: Crashes) -> None:
     crashes.create_cluster()
     for number in range(8):
