@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGTERM
+from typing import TypeVar
 
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.engine.base import Container, JobPlan, NodeFault, Process, TaskError
@@ -30,6 +31,7 @@ from azext_batchai.service.engine.local.node import LocalNode, tail
 from azext_batchai.service.engine.local.view import DOCUMENTED_ROOT
 from azext_batchai.service.engine.task import Command, Task, TaskEnd
 
+_Item = TypeVar("_Item")
 _FEW_NODES = 8  # whose files are made faster than a thread is asked to
 
 
@@ -70,20 +72,21 @@ class LocalSite:
     # Setting up
 
     async def open(self, resume: bool) -> None:
-        relative = folder_of(self._plan)
-        shared = self._nodes[0].root / relative / "shared"
-        self._places = [self._place(node, Folders(node.root / relative, shared)) for node in self._nodes]
+        await self._off_loop(self._find_places)
         if self._plan.container:
             self._runtime = ContainerRuntime.find(self._host)
         for node in self._nodes:
             if not node.is_there():  # what may still run there must not go on beside the job's next start
                 await self._host.kill_marked("AZ_BATCHAI_NODE_ID", node.spec.node_id)
                 raise NodeFault(node.spec.node_id, "NodeLost", "The node's folder is gone")
-        if not resume:
-            await asyncio.gather(*(node.sweep() for node in self._nodes))
+        for nodes in self._few_at_a_time(self._nodes if not resume else ()):
+            await asyncio.gather(*(node.sweep() for node in nodes))
+            await asyncio.sleep(0)  # others have their turn
         await self._off_loop(self._make_folders)
-        for place in self._places:
-            await mount(self._host, place.folders.mounts, self._plan.volumes, place.node.files)
+        for places in self._few_at_a_time(self._places):
+            for place in places:
+                await mount(self._host, place.folders.mounts, self._plan.volumes, place.node.files)
+            await asyncio.sleep(0)
         await self._off_loop(self._make_output)
         await self._off_loop(self._connect_nodes)
         if self._plan.container:
@@ -95,6 +98,15 @@ class LocalSite:
             make()
         else:
             await asyncio.to_thread(make)
+
+    @staticmethod
+    def _few_at_a_time(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+        return (items[first : first + _FEW_NODES] for first in range(0, len(items), _FEW_NODES))
+
+    def _find_places(self) -> None:
+        relative = folder_of(self._plan)
+        shared = self._nodes[0].root / relative / "shared"
+        self._places = [self._place(node, Folders(node.root / relative, shared)) for node in self._nodes]
 
     def _make_folders(self) -> None:
         for place in self._places:
@@ -287,6 +299,10 @@ class LocalSite:
         for place in self._places:
             if any(volume.mount_command for volume in self._plan.volumes):
                 await asyncio.to_thread(unmount_below, place.folders.root)
+        await self._off_loop(self._discard)
+
+    def _discard(self) -> None:
+        for place in self._places:
             for folder in (place.folders.root, place.node.root / "tasks" / self._attempt):
                 place.node.discard(folder)
 
