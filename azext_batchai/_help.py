@@ -250,6 +250,20 @@ examples:
     text: az batchai job wait -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --timeout 3600
 """
 
+helps["batchai job logs"] = """
+type: command
+short-summary: Print the output of a job, of all its ranks at once.
+long-summary: |
+    Where the ranks of a job write files of their own, each line begins with its rank. With --follow the command goes on until the job has ended; Ctrl-C ends it with exit code 130 and leaves the job alone.
+examples:
+  - name: Print what a job has written.
+    text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
+  - name: Follow a job, beginning with the last 10 lines of each rank.
+    text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --tail 10 --follow
+  - name: Print what the first rank wrote on stderr.
+    text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --rank 0 --stderr
+"""
+
 helps["batchai job terminate"] = """
 type: command
 short-summary: End a queued or running job. It stays in the list, as failed.

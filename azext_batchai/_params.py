@@ -192,7 +192,7 @@ def _experiment(self: Any) -> None:
 
 
 def _job(self: Any) -> None:
-    for verb in ("create", "show", "wait", "terminate", "delete"):
+    for verb in ("create", "show", "wait", "logs", "terminate", "delete"):
         with options.command(self, f"job {verb}") as c:
             options.workspace_name(c, id_part="name")
             options.name(c, "experiment_name", "experiment", ["--experiment", "-e"], id_part="child_name_1")
@@ -223,6 +223,25 @@ def _job(self: Any) -> None:
             options_list=["--timeout"],
             type=_validators.positive,
             help="Most seconds to wait; then the command exits with 124 and the job goes on. By default for ever.",
+        )
+
+
+    with self.argument_context("batchai job logs") as c:
+        c.argument(
+            "rank",
+            options_list=["--rank"],
+            type=_validators.names,
+            help="Only these ranks, with commas between them. By default all.",
+        )
+        c.argument("stderr", options_list=["--stderr"], action="store_true", help="Show stderr in place of stdout.")
+        c.argument("tail", options_list=["--tail"], type=_validators.count, help="Only that many last lines of each.")
+        c.argument("follow", options_list=["--follow"], action="store_true", help="Go on until the job has ended.")
+        c.argument(
+            "timestamps",
+            options_list=["--timestamps"],
+            action="store_true",
+            help="Put before each line when it came. Lines that are there already have a dash: when a job wrote them "
+            "is kept nowhere.",
         )
 
 

@@ -94,6 +94,34 @@ def wait_for_job(
         end(cmd.cli_ctx, status)
 
 
+def show_logs(
+    cmd: Any,
+    client: Any,
+    resource_group_name: str,
+    workspace_name: str,
+    experiment_name: str,
+    job_name: str,
+    rank: list[str] | None = None,
+    stderr: bool = False,
+    tail: int | None = None,
+    follow: bool = False,
+    timestamps: bool = False,
+) -> None:
+    """Write the output of the job's processes, each line with its rank where there are several."""
+    from azext_batchai.jobs import logs
+    from azext_batchai.jobs.ranks import STDERR, STDOUT
+    from azext_batchai.jobs.state import describe
+
+    names = (resource_group_name, workspace_name, experiment_name, job_name)
+    wanted = logs.Wanted(STDERR if stderr else STDOUT, rank, tail, timestamps)
+    if not follow:
+        logs.show(cmd.cli_ctx, client, names, wanted)
+        return
+    job = logs.follow(cmd.cli_ctx, client, names, wanted)
+    if job.execution_state == "failed":
+        logger.warning("%s", describe(job))
+
+
 def terminate_job(
     cmd: Any,
     client: Any,
