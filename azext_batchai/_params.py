@@ -226,6 +226,20 @@ def _job(self: Any) -> None:
         )
 
 
+    with self.argument_context("batchai job create") as c:
+        c.argument(
+            "dry_run",
+            options_list=["--dry-run"],
+            action="store_true",
+            help="Check the job and print what would be sent, without keys and secrets; make nothing.",
+        )
+        c.argument(
+            "strict",
+            options_list=["--strict"],
+            action="store_true",
+            help="Refuse unknown keys, and what the cluster cannot give.",
+        )
+    _job_files(self)
     with self.argument_context("batchai job logs") as c:
         c.argument(
             "rank",
@@ -243,6 +257,41 @@ def _job(self: Any) -> None:
             help="Put before each line when it came. Lines that are there already have a dash: when a job wrote them "
             "is kept nowhere.",
         )
+
+
+def _job_files(self: Any) -> None:
+    for verb in ("init", "validate"):
+        options.config_file_argument(self, f"batchai job {verb}")
+    with self.argument_context("batchai job schema") as c:
+        c.argument(
+            "file_of",
+            get_enum_type(["job", "cluster", "file-server"]),
+            options_list=["--file-of"],
+            help="Whose configuration file.",
+        )
+    with self.argument_context("batchai job init") as c:
+        c.argument("json_file", options_list=["--config-file", "-f"], help="Path of the file to write.")
+        c.argument("toolkit", get_enum_type(_TOOLKITS), options_list=["--toolkit"], help="What runs the job.")
+        c.argument("nodes", options_list=["--nodes"], type=_validators.positive, help="Number of nodes.")
+        c.argument(
+            "processes",
+            options_list=["--processes"],
+            type=_validators.positive,
+            help="Number of processes over all nodes. By default one for each node.",
+        )
+        c.argument("script", options_list=["--script"], help="Name of the script in the share.")
+    with options.command(self, "job validate") as c:
+        options.workspace_name(c)
+        c.argument("resource_group_name", required=False)
+        c.argument(
+            "cluster",
+            options_list=["--cluster", "-c"],
+            validator=valid_name_or_id("cluster", "cluster"),
+            help="Name of the cluster to hold the job against, or its ARM ID.",
+        )
+
+
+_TOOLKITS = ("custom", "custommpi", "pytorch", "tensorflow", "horovod", "chainer", "cntk", "caffe", "caffe2")
 
 
 def _job_node_and_file(self: Any) -> None:
