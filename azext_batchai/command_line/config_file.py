@@ -117,10 +117,19 @@ def _wrapped(path: str, content: Any) -> dict[str, Any]:
     content = {str(key): value for key, value in content.items() if key != "$schema"}
     properties = content.pop("properties", None)
     if properties is None:
-        return {"properties": _as_sent(content)}
+        return {"properties": _without_az_own(_as_sent(content))}
     if not isinstance(properties, dict):
         _refuse(f"{path}: 'properties' is {_kind(properties)} where an object ({{...}}) is expected.")
-    return {**content, "properties": {key: value for key, value in properties.items() if key != "$schema"}}
+    properties = {key: value for key, value in properties.items() if key != "$schema"}
+    return {**content, "properties": _without_az_own(properties)}
+
+
+def _without_az_own(properties: dict[str, Any]) -> dict[str, Any]:
+    """az adds the resource group wherever it prints an ARM ID."""
+    cluster = properties.get("cluster")
+    if isinstance(cluster, dict) and "id" in cluster:
+        return {**properties, "cluster": {key: value for key, value in cluster.items() if key != "resourceGroup"}}
+    return properties
 
 
 def _as_sent(content: dict[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,6 @@ def as_sent(shown: dict[str, Any]) -> dict[str, Any]:
     """The keys that `job create -f` takes of a job as az prints it (or of its SDK model as a dictionary)."""
     content = {key: _without_nulls(value) for key, value in shown.items() if key not in _OF_THE_SERVICE}
     content = {key: value for key, value in content.items() if value not in (None, [], {})}
-    if isinstance(content.get("cluster"), dict):
-        content["cluster"].pop("resourceGroup", None)
     constraints = content.get("constraints")
     if isinstance(constraints, dict) and isinstance(constraints.get("maxWallClockTime"), str):
         given = constraints["maxWallClockTime"]

@@ -128,7 +128,9 @@ def test_yaml(tmp_path, name):
     }
 
 
-@pytest.mark.parametrize("text", ["a: [", "!!python/object/apply:os.system ['true']", "- x", "a: &x [*x]", ""])
+@pytest.mark.parametrize(
+    "text", ["a: [", "!!python/object/apply:os.system ['true']", "- x", "outputDirectories: &x [*x]", ""]
+)
 def test_yaml_that_does_not_do(tmp_path, text):
     with pytest.raises(InvalidArgumentValueError):
         loaded(tmp_path, "job.yaml", text)

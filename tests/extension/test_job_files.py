@@ -116,7 +116,7 @@ def test_dry_run_sends_nothing_and_shows_no_secret(az, server, write_json):
     assert done.code == 0, done.stderr
     assert "is set to 0 at most" in done.stderr
     sent = done.json()["properties"]
-    assert sent["cluster"] == {"id": CLUSTER}
+    assert sent["cluster"]["id"] == CLUSTER
     assert sent["secrets"] == [{"name": "TOKEN"}]
     assert "SESAME" not in done.output + done.stderr
     assert {request.method for request in server.requests} == {"GET"}
