@@ -51,6 +51,6 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["azext_batchai", "azext_batchai.*"]),
-    package_data={"azext_batchai": ["azext_metadata.json", "py.typed"]},
+    package_data={"azext_batchai": ["azext_metadata.json", "py.typed", "schemas/*.json"]},
     install_requires=[line.split(" #")[0] for line in read("requirements.txt").splitlines() if line],
 )

@@ -218,6 +218,8 @@ examples:
     text: |
         az batchai job create -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob -c MyCluster -f job.json \\
             --storage-account-name mystorage --afs-name myshare
+  - name: Only check the job, and print what would be sent.
+    text: az batchai job create -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob -c MyCluster -f job.json --dry-run
 """
 
 helps["batchai job list"] = """
@@ -248,6 +250,50 @@ examples:
     text: az batchai job wait -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
   - name: Wait for a job, an hour at most.
     text: az batchai job wait -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --timeout 3600
+"""
+
+helps["batchai job init"] = """
+type: command
+short-summary: Write a first job.json.
+long-summary: It is for clusters with --use-auto-storage, whose share has the script and takes the output.
+examples:
+  - name: Write a job.json that runs train.py in a process on each of two nodes.
+    text: az batchai job init --toolkit pytorch --nodes 2 -f first.json
+"""
+
+helps["batchai job schema"] = """
+type: command
+short-summary: Print the JSON Schema of job.json, for editors and checkers.
+examples:
+  - name: Print the schema of job.json.
+    text: az batchai job schema
+  - name: Print the schema of the configuration file of a cluster.
+    text: az batchai job schema --file-of cluster
+"""
+
+helps["batchai job validate"] = """
+type: command
+short-summary: Say what is wrong with a job.json, or how it would run.
+long-summary: The exit code is 0 where nothing is wrong, else 1.
+examples:
+  - name: Check the keys of a file.
+    text: az batchai job validate -f job.json
+  - name: Hold it against a cluster too.
+    text: az batchai job validate -f job.json -g MyResourceGroup -w MyWorkspace -c MyCluster
+"""
+
+helps["batchai job logs"] = """
+type: command
+short-summary: Print the output of a job, of all its ranks at once.
+long-summary: |
+    Where the ranks of a job write files of their own, each line begins with its rank. With --follow the command goes on until the job has ended; Ctrl-C ends it with exit code 130 and leaves the job alone.
+examples:
+  - name: Print what a job has written.
+    text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
+  - name: Follow a job, beginning with the last 10 lines of each rank.
+    text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --tail 10 --follow
+  - name: Print what the first rank wrote on stderr.
+    text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --rank 0 --stderr
 """
 
 helps["batchai job terminate"] = """

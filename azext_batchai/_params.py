@@ -192,7 +192,7 @@ def _experiment(self: Any) -> None:
 
 
 def _job(self: Any) -> None:
-    for verb in ("create", "show", "wait", "terminate", "delete"):
+    for verb in ("create", "show", "wait", "logs", "terminate", "delete"):
         with options.command(self, f"job {verb}") as c:
             options.workspace_name(c, id_part="name")
             options.name(c, "experiment_name", "experiment", ["--experiment", "-e"], id_part="child_name_1")
@@ -224,6 +224,74 @@ def _job(self: Any) -> None:
             type=_validators.positive,
             help="Most seconds to wait; then the command exits with 124 and the job goes on. By default for ever.",
         )
+
+
+    with self.argument_context("batchai job create") as c:
+        c.argument(
+            "dry_run",
+            options_list=["--dry-run"],
+            action="store_true",
+            help="Check the job and print what would be sent, without keys and secrets; make nothing.",
+        )
+        c.argument(
+            "strict",
+            options_list=["--strict"],
+            action="store_true",
+            help="Refuse unknown keys, and what the cluster cannot give.",
+        )
+    _job_files(self)
+    with self.argument_context("batchai job logs") as c:
+        c.argument(
+            "rank",
+            options_list=["--rank"],
+            type=_validators.names,
+            help="Only these ranks, with commas between them. By default all.",
+        )
+        c.argument("stderr", options_list=["--stderr"], action="store_true", help="Show stderr in place of stdout.")
+        c.argument("tail", options_list=["--tail"], type=_validators.count, help="Only that many last lines of each.")
+        c.argument("follow", options_list=["--follow"], action="store_true", help="Go on until the job has ended.")
+        c.argument(
+            "timestamps",
+            options_list=["--timestamps"],
+            action="store_true",
+            help="Put before each line when it came. Lines that are there already have a dash: when a job wrote them "
+            "is kept nowhere.",
+        )
+
+
+def _job_files(self: Any) -> None:
+    for verb in ("init", "validate"):
+        options.config_file_argument(self, f"batchai job {verb}")
+    with self.argument_context("batchai job schema") as c:
+        c.argument(
+            "file_of",
+            get_enum_type(["job", "cluster", "file-server"]),
+            options_list=["--file-of"],
+            help="Whose configuration file.",
+        )
+    with self.argument_context("batchai job init") as c:
+        c.argument("json_file", options_list=["--config-file", "-f"], help="Path of the file to write.")
+        c.argument("toolkit", get_enum_type(_TOOLKITS), options_list=["--toolkit"], help="What runs the job.")
+        c.argument("nodes", options_list=["--nodes"], type=_validators.positive, help="Number of nodes.")
+        c.argument(
+            "processes",
+            options_list=["--processes"],
+            type=_validators.positive,
+            help="Number of processes over all nodes. By default one for each node.",
+        )
+        c.argument("script", options_list=["--script"], help="Name of the script in the share.")
+    with options.command(self, "job validate") as c:
+        options.workspace_name(c)
+        c.argument("resource_group_name", required=False)
+        c.argument(
+            "cluster",
+            options_list=["--cluster", "-c"],
+            validator=valid_name_or_id("cluster", "cluster"),
+            help="Name of the cluster to hold the job against, or its ARM ID.",
+        )
+
+
+_TOOLKITS = ("custom", "custommpi", "pytorch", "tensorflow", "horovod", "chainer", "cntk", "caffe", "caffe2")
 
 
 def _job_node_and_file(self: Any) -> None:

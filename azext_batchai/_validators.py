@@ -109,6 +109,14 @@ def positive(text: str) -> int:
     return _integer(text, 1, None, "a whole number, 1 or more")
 
 
+def names(text: str) -> list[str]:
+    """`a,b`: names with commas between them."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError(f"'{text}' names nothing")
+    return found
+
+
 def expiry(text: str) -> int:
     """Minutes for which a download URL is valid (wire.md 7)."""
     return _integer(text, 5, 600, "a number of minutes from 5 to 600")

@@ -56,7 +56,11 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_command("create", "create_job", client_factory=clients.batchai)
         g.custom_command("list", "list_jobs", table_transformer=table.jobs)
         g.custom_show_command("show", "show_job", client_factory=clients.batchai, table_transformer=table.jobs)
+        g.custom_command("init", "init_job", client_factory=None)
+        g.custom_command("schema", "show_schema", client_factory=None)
+        g.custom_command("validate", "validate_job", client_factory=None)
         g.custom_command("wait", "wait_for_job", client_factory=clients.batchai)
+        g.custom_command("logs", "show_logs", client_factory=clients.batchai)
         g.custom_command("terminate", "terminate_job", **destructive)
         g.custom_command("delete", "delete_job", **destructive)
 

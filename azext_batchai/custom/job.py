@@ -33,6 +33,8 @@ def create_job(  # pylint: disable=too-many-locals
     container_mount_path: str = "bfs",
     account_name: str | None = None,
     account_key: str | None = None,
+    dry_run: bool = False,
+    strict: bool = False,
 ) -> Any:
     from azure.mgmt.batchai import models
 
@@ -41,11 +43,16 @@ def create_job(  # pylint: disable=too-many-locals
     from azext_batchai.transport.arm import locate
     from azext_batchai.transport.existing import refuse_existing
 
-    job = config_file.load(json_file, "JobCreateParameters")
+    job = config_file.load(json_file, "JobCreateParameters", strict)
     cluster = cluster or _cluster_of(job)
     refuse_existing(client.jobs.get, "job", resource_group_name, workspace_name, experiment_name, job_name)
     existing = client.clusters.get(*locate(cluster, resource_group_name, workspace_name))
     job.cluster = models.ResourceId(id=existing.id)
+    if strict or dry_run:
+        _refuse_problems(json_file, job, existing if strict else None)
+    if dry_run:
+        _warn_of_cluster(job, existing)
+        return _without_secrets(job.serialize())
     flags = MountFlags(
         *(nfs, nfs_mount_path, azure_file_share, afs_mount_path, container_name, container_mount_path),
         *(account_name, account_key),
@@ -54,6 +61,103 @@ def create_job(  # pylint: disable=too-many-locals
     job.mount_volumes = mounts.complete(job.mount_volumes)
     poller = client.jobs.begin_create(resource_group_name, workspace_name, experiment_name, job_name, job)
     return finish(cmd.cli_ctx, poller, f"Submitting job {job_name}")
+
+
+def show_schema(file_of: str = "job") -> Any:
+    from azext_batchai.jobs.checks import schema
+
+    return schema(file_of)
+
+
+def init_job(
+    json_file: str = "job.json",
+    toolkit: str = "custom",
+    nodes: int = 1,
+    processes: int | None = None,
+    script: str = "train.py",
+) -> Any:
+    """Write a first job.json, never over another; returns what it holds."""
+    from azext_batchai.command_line.config_file import write_new
+    from azext_batchai.jobs.template import job
+
+    made = {"properties": job(toolkit, nodes, processes, script)}
+    write_new(json_file, made)
+    logger.warning("%s is written: az batchai job create -f %s ... submits it.", json_file, json_file)
+    return made
+
+
+def validate_job(
+    cmd: Any,
+    json_file: str,
+    resource_group_name: str | None = None,
+    workspace_name: str | None = None,
+    cluster: str | None = None,
+) -> Any:
+    """Say how the job would run. Raises ValidationError with all that is wrong."""
+    from azext_batchai.command_line import config_file
+
+    job = config_file.load(json_file, "JobCreateParameters", strict=True)
+    existing = None
+    if cluster:
+        from azext_batchai.transport.arm import locate
+
+        place = locate(cluster, resource_group_name or "", workspace_name or "")
+        if not all(place):
+            from azure.cli.core.azclierror import RequiredArgumentMissingError
+
+            raise RequiredArgumentMissingError(
+                "It is not said where the cluster is.",
+                recommendation="Give --resource-group and --workspace, or the ARM ID of the cluster.",
+            )
+        existing = clients.batchai(cmd.cli_ctx).clusters.get(*place)
+    _refuse_problems(json_file, job, existing)
+    return _how_it_runs(job)
+
+
+def _how_it_runs(job: Any) -> dict[str, Any]:
+    from azext_batchai.jobs import ranks
+    from azext_batchai.jobs.checks import TOOLKITS
+
+    properties = job.serialize()["properties"]
+    [toolkit] = [name for name, key in TOOLKITS.items() if key in properties]
+    job.tool_type = toolkit
+    return {
+        "toolkit": toolkit,
+        "nodeCount": job.node_count,
+        "stdOutErrPathPrefix": job.std_out_err_path_prefix,
+        "settings": properties[TOOLKITS[toolkit]],
+        "files": [ranks.file_of(stream, rank) for rank in ranks.ranks(job) for stream in ("stdout", "stderr")],
+    }
+
+
+def _refuse_problems(file: str, job: Any, cluster: Any) -> None:
+    from azext_batchai.jobs.checks import problems
+
+    found = problems(job.serialize()["properties"], cluster)
+    if found:
+        from azure.cli.core.azclierror import ValidationError
+
+        name = file if len(file) < 256 and "\n" not in file else "The configuration file"
+        raise ValidationError(f"{name}: {' '.join(found)}", recommendation="docs/job.md has all keys of job.json.")
+
+
+def _warn_of_cluster(job: Any, cluster: Any) -> None:
+    from azext_batchai.jobs.checks import problems_of_cluster
+
+    for problem in problems_of_cluster(job.serialize()["properties"], cluster):
+        logger.warning("%s", problem)
+
+
+def _without_secrets(value: Any) -> Any:
+    """A request body as it may be shown."""
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    shown = {key: _without_secrets(item) for key, item in value.items() if key not in ("accountKey", "password")}
+    if "secrets" in shown:
+        shown["secrets"] = [{key: item[key] for key in item if key != "value"} for item in shown["secrets"]]
+    return shown
 
 
 def list_jobs(client: Any, resource_group_name: str, workspace_name: str, experiment_name: str) -> Any:
@@ -92,6 +196,34 @@ def wait_for_job(
     status = wait(cmd.cli_ctx, client, names, int(check_interval_sec), timeout)
     if status:
         end(cmd.cli_ctx, status)
+
+
+def show_logs(
+    cmd: Any,
+    client: Any,
+    resource_group_name: str,
+    workspace_name: str,
+    experiment_name: str,
+    job_name: str,
+    rank: list[str] | None = None,
+    stderr: bool = False,
+    tail: int | None = None,
+    follow: bool = False,
+    timestamps: bool = False,
+) -> None:
+    """Write the output of the job's processes, each line with its rank where there are several."""
+    from azext_batchai.jobs import logs
+    from azext_batchai.jobs.ranks import STDERR, STDOUT
+    from azext_batchai.jobs.state import describe
+
+    names = (resource_group_name, workspace_name, experiment_name, job_name)
+    wanted = logs.Wanted(STDERR if stderr else STDOUT, rank, tail, timestamps)
+    if not follow:
+        logs.show(cmd.cli_ctx, client, names, wanted)
+        return
+    job = logs.follow(cmd.cli_ctx, client, names, wanted)
+    if job.execution_state == "failed":
+        logger.warning("%s", describe(job))
 
 
 def terminate_job(

@@ -56,6 +56,7 @@ def stream_file(
         name=file_name,
         files=lambda: list_files(client, *names, output_directory_id, path),
         job=lambda: client.jobs.get(*names),
+        of_toolkit=output_directory_id == "stdouterr" and path == ".",
     )
     interval = _LOCAL_INTERVAL if clients.is_local(cmd.cli_ctx) else _REMOTE_INTERVAL
     with Spinner(cmd.cli_ctx) as spinner:

@@ -42,7 +42,7 @@ def queue_reason(client: Any, job: Any) -> str:
         return "its cluster is gone" if error.status_code == 404 else ""
     counts = cluster.node_state_counts
     needed = job.node_count or 1
-    most = _most_nodes(cluster.scale_settings)
+    most = most_nodes(cluster.scale_settings)
     if most is not None and most < needed:
         return f"it needs {_nodes(needed)}, and cluster {cluster.name} is set to {most} at most"
     if not counts:
@@ -61,7 +61,8 @@ def _nodes(number: int, state: str = "") -> str:
     return f"{number} {state}node{'' if number == 1 else 's'}"
 
 
-def _most_nodes(scale: Any) -> int | None:
+def most_nodes(scale: Any) -> int | None:
+    """How many nodes a cluster of these SDK ScaleSettings has at most."""
     if scale and scale.manual:
         return int(scale.manual.target_node_count)
     if scale and scale.auto_scale:

@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from knack.log import get_logger
 
 from azext_batchai.command_line.progress import Spinner
+from azext_batchai.jobs.ranks import instead_of
 from azext_batchai.jobs.state import FINISHED, queue_reason
 from azext_batchai.transport.errors import error_code
 from azext_batchai.transport.http import session as http_session
@@ -35,6 +36,7 @@ class JobFile:
     name: str
     files: Callable[[], list[Any]]
     job: Callable[[], Any]
+    of_toolkit: bool = False  # whether it is in the folder of stdout and stderr
 
     def url(self) -> str | None:
         """A fresh signed URL; None while the file is not there."""
@@ -43,10 +45,15 @@ class JobFile:
         try:
             files = self.files()
         except ResourceNotFoundError as error:
-            if error_code(error) in _GONE:
+            if is_gone(error):
                 raise
             return None
         return next((f.download_url for f in files if f.name == self.name and f.download_url), None)
+
+
+def is_gone(error: Any) -> bool:
+    """Whether a 404 means that there is no such job, not only no such folder yet."""
+    return error_code(error) in _GONE
 
 
 def follow(client: Any, file: JobFile, interval: float, spinner: Spinner) -> None:
@@ -56,7 +63,7 @@ def follow(client: Any, file: JobFile, interval: float, spinner: Spinner) -> Non
     """
     if not _wait_for_file(client, file, interval, spinner):
         _refuse_missing(file)
-    reader, output = _Reader(file), _Output(sys.stdout)
+    reader, output = Reader(file), Output(sys.stdout)
     while True:
         # Asked before reading: what is read after a final state is all there is.
         finished = file.job().execution_state in FINISHED
@@ -78,7 +85,14 @@ def _wait_for_file(client: Any, file: JobFile, interval: float, spinner: Spinner
             spinner.clear()
             return False
         if not told:
-            logger.warning("Waiting for the job to write %s ...", file.name)
+            others = _others(job, file)
+            if others:
+                logger.warning(
+                    "Job %s will not write %s but %s: a file for each rank. `az batchai job logs --follow` shows all.",
+                    *(job.name, file.name, ", ".join(others)),
+                )
+            else:
+                logger.warning("Waiting for the job to write %s ...", file.name)
             told = True
         if spinner.visible:
             reason = queue_reason(client, job) if job.execution_state == "queued" else ""
@@ -86,17 +100,17 @@ def _wait_for_file(client: Any, file: JobFile, interval: float, spinner: Spinner
         time.sleep(interval)
 
 
-class _Reader:  # pylint: disable=too-few-public-methods
-    """Reads on where it stopped the last time, holding no more than one chunk."""
+class Reader:
+    """Reads on from `offset`, where it stopped the last time, holding no more than one chunk."""
 
-    def __init__(self, file: JobFile) -> None:
+    def __init__(self, file: JobFile, url: str | None = None) -> None:
         self._file = file
-        self._offset = 0
-        self._url: str | None = None
-        self._url_until = 0.0
+        self.offset = 0
+        self._url = url
+        self._url_until = time.monotonic() + _URL_SECONDS
         self._session = http_session()
 
-    def copy_news(self, output: _Output) -> None:
+    def copy_news(self, output: Sink) -> None:
         """Copy all that the file has grown by."""
         give_up = time.monotonic() + _PATIENCE_SECONDS
         pause = 0.1
@@ -111,7 +125,7 @@ class _Reader:  # pylint: disable=too-few-public-methods
             time.sleep(pause)
             pause = min(pause * 2, 5.0)
 
-    def _copy_once(self, output: _Output) -> bool:
+    def _copy_once(self, output: Sink) -> bool:
         """Whether the end of the file, as it is now, was reached."""
         from requests.exceptions import RequestException
 
@@ -120,7 +134,7 @@ class _Reader:  # pylint: disable=too-few-public-methods
             return False
         try:
             with self._session.get(
-                url, headers={"Range": f"bytes={self._offset}-"}, stream=True, timeout=_TIMEOUT
+                url, headers={"Range": f"bytes={self.offset}-"}, stream=True, timeout=_TIMEOUT
             ) as response:
                 return self._take(response, output)
         except RequestException as error:
@@ -129,17 +143,17 @@ class _Reader:  # pylint: disable=too-few-public-methods
             self._url = None  # the service may have come back elsewhere
             return False
 
-    def _take(self, response: Any, output: _Output) -> bool:
+    def _take(self, response: Any, output: Sink) -> bool:
         if response.status_code == 416:  # nothing new
             return True
         if response.status_code not in (200, 206):
             self._url = None  # expired
             return False
         # A server that knows no ranges sends the file from its beginning.
-        skip = self._offset if response.status_code == 200 else 0
+        skip = self.offset if response.status_code == 200 else 0
         for chunk in response.iter_content(_CHUNK):
             fresh, skip = chunk[skip:], max(0, skip - len(chunk))
-            self._offset += len(fresh)
+            self.offset += len(fresh)
             output.write(fresh)
         output.flush()
         return True
@@ -151,7 +165,17 @@ class _Reader:  # pylint: disable=too-few-public-methods
         return self._url
 
 
-class _Output:
+class Sink(Protocol):
+    """What takes the bytes of a file."""
+
+    def write(self, data: bytes) -> None:
+        """Take some, in order."""
+
+    def flush(self) -> None:
+        """Let all of it be seen."""
+
+
+class Output:
     """stdout that takes the bytes of a UTF-8 file as they come, also cut in the middle of a character."""
 
     def __init__(self, stdout: TextIO) -> None:
@@ -184,7 +208,14 @@ class _Output:
 def _refuse_missing(file: JobFile) -> None:
     from azure.cli.core.azclierror import ResourceNotFoundError
 
+    others = _others(file.job(), file)
+    written = f"It wrote {', '.join(others)}: `az batchai job logs` shows them. " if others else ""
     raise ResourceNotFoundError(
         f"The job has ended without writing {file.name}.",
-        recommendation="`az batchai job file list` shows what it has written.",
+        recommendation=f"{written}`az batchai job file list` shows what it has written.",
     )
+
+
+def _others(job: Any, file: JobFile) -> list[str]:
+    """What the job's toolkit writes in place of the file; [] for a file of the user's own."""
+    return instead_of(job, file.name) if file.of_toolkit else []

@@ -54,6 +54,7 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
     assert "azext_batchai/azext_metadata.json" in names
     assert "azext_batchai/service/__main__.py" in names
     assert "azext_batchai/py.typed" in names
+    assert "azext_batchai/schemas/job.json" in names
     assert not [name for name in names if not re.search(r"\.(py|json|typed)$|\.dist-info/", name)]  # nothing compiled
     for module in (CHECKOUT / "azext_batchai").rglob("*.py"):
         assert module.relative_to(CHECKOUT).as_posix() in names

@@ -98,3 +98,54 @@ def test_no_traceback_reaches_the_user(az, server, tmp_path):
 def test_recipes_load(write_json, recipe):
     file = write_json("job.json", recipes.load()[recipe])
     assert config_file.load(file, "JobCreateParameters").node_count
+
+
+def loaded(tmp_path, name: str, text: str) -> dict:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return body(config_file.load(str(path), "JobCreateParameters"))
+
+
+def test_comments(tmp_path):
+    text = '{ // one "node"\n "nodeCount": 1, /* and\n more */ "stdOutErrPathPrefix": "http://a/*b*/\\"//" }'
+    assert loaded(tmp_path, "job.json", text) == {"nodeCount": 1, "stdOutErrPathPrefix": 'http://a/*b*/"//'}
+
+
+def test_the_place_of_a_fault_after_comments(tmp_path):
+    with pytest.raises(InvalidArgumentValueError, match="line 3, column 2: this is not JSON"):
+        loaded(tmp_path, "job.json", "{ /* two\nlines */ // more\n x}")
+
+
+@pytest.mark.parametrize("name", ["job.yaml", "job.YML"])
+def test_yaml(tmp_path, name):
+    text = (
+        "# mine\nnodeCount: 2\nstdOutErrPathPrefix: 2018-05-01\ncustomToolkitSettings:\n  commandLine: |\n    echo a\n"
+    )
+    assert loaded(tmp_path, name, text) == {
+        "nodeCount": 2,
+        "stdOutErrPathPrefix": "2018-05-01",
+        "customToolkitSettings": {"commandLine": "echo a\n"},
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "!!python/object/apply:os.system ['true']", "- x", "outputDirectories: &x [*x]", ""]
+)
+def test_yaml_that_does_not_do(tmp_path, text):
+    with pytest.raises(InvalidArgumentValueError):
+        loaded(tmp_path, "job.yaml", text)
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"), [("1h", "PT1H"), ("2 days", "P2D"), (90, "PT90S"), ("soon", "PT1H or P7D")]
+)
+def test_durations_that_are_none(write_json, given, advice):
+    path = write_json("job.json", {"constraints": {"maxWallClockTime": given}})
+    with pytest.raises(InvalidArgumentValueError, match=f"write {advice}\\."):
+        config_file.load(path, "JobCreateParameters")
+
+
+@pytest.mark.parametrize("given", ["PT1H", "P7D", "P1DT2H3M4.5S", "P2W"])
+def test_durations(write_json, given):
+    path = write_json("job.json", {"constraints": {"maxWallClockTime": given}})
+    assert config_file.load(path, "JobCreateParameters").constraints.max_wall_clock_time.total_seconds() > 0

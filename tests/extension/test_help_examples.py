@@ -58,7 +58,7 @@ CONFIGURATION_FILES: dict[str, dict[str, Any]] = {
     },
 }
 # Examples that go on until Ctrl-C: what they say when they are at it.
-ENDLESS = {"-L": "Forwarding", "--follow": "INFO"}
+ENDLESS = {r" -L ": "Forwarding", r" local logs .*--follow": "INFO"}
 NODE_ID = r"tvm-\d+_\d+-\w+-?p?"
 
 
@@ -192,7 +192,7 @@ def test_example_of_local(home: Path, folder: Path, name: str, text: str) -> Non
 def run(text: str, *more: str) -> None:
     program, *words = shlex.split(text.replace("\\\n", " "))
     assert program == "az"
-    endless = [said for option, said in ENDLESS.items() if option in words]
+    endless = [said for pattern, said in ENDLESS.items() if re.search(pattern, text)]
     if endless:
         _run_until(endless[0], [*words, *more])
         return

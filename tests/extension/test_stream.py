@@ -48,11 +48,11 @@ def test_characters_cut_in_two(az, server):
 
 def test_output_that_is_not_utf8(server, tmp_path):
     """A console of another encoding gets the text, not the bytes."""
-    from azext_batchai.jobs.stream import _Output
+    from azext_batchai.jobs.stream import Output
 
     path = tmp_path / "out"
     with path.open("w", encoding="latin-1") as stdout:
-        output = _Output(stdout)
+        output = Output(stdout)
         for byte in "né日".encode():
             output.write(bytes([byte]))
         output.close()

@@ -15,12 +15,13 @@ SCRIPT = {"pythonScriptFilePath": "$AZ_BATCHAI_JOB_MOUNT_ROOT/train.py", "comman
 PORTS = list(range(5000, 5020))
 
 
-def plan(settings_name: str, settings: dict[str, Any], nodes: int = 2) -> list[Process]:
+def plan(settings_name: str, settings: dict[str, Any], nodes: int = 2, **more: Any) -> list[Process]:
     toolkit = toolkits.BY_SETTINGS[settings_name]
     properties = {
         "nodeCount": nodes,
         "toolType": toolkit.TOOL_TYPE,
         settings_name: clean(toolkit.SCHEMA, settings).body,
+        **more,
     }
     toolkits.fill(properties)
     needed = toolkits.ports_needed(properties)
@@ -102,6 +103,39 @@ def test_pytorch_over_tcp_and_mpi() -> None:
     [process] = plan("pyTorchSettings", SCRIPT, nodes=1)
     assert process.stdout == "stdout-0.txt"
     assert "AZ_BATCHAI_PYTORCH_BACKEND" not in process.environment
+
+
+@pytest.mark.invented
+def test_pytorch_ranks_find_each_other_by_the_names_of_today() -> None:
+    processes = plan("pyTorchSettings", {**SCRIPT, "processCount": 3})
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "PET_NNODES", "PET_NODE_RANK")
+    assert [[process.environment[name] for name in names] for process in processes] == [
+        ["0", "3", "0", "2", "0", "3", "0"],
+        ["1", "3", "1", "2", "0", "3", "1"],
+        ["2", "3", "0", "1", "1", "3", "2"],
+    ]
+    for process in processes:
+        for prefix in ("", "PET_"):
+            assert process.environment[f"{prefix}MASTER_ADDR"] == "10.0.0.4"
+            assert process.environment[f"{prefix}MASTER_PORT"] == "5000"
+
+
+@pytest.mark.invented
+@pytest.mark.parametrize("name", ["horovodSettings", "chainerSettings", "cntkSettings", "caffeSettings"])
+def test_mpi_worlds_are_told_where_to_meet(name: str) -> None:
+    [process] = plan(name, {**SCRIPT, "processCount": 2})
+    assert (process.environment["MASTER_ADDR"], process.environment["MASTER_PORT"]) == ("10.0.0.4", "5000")
+
+
+@pytest.mark.invented
+def test_a_jobs_own_values_win() -> None:
+    mine = {"environmentVariables": [{"name": "MASTER_PORT", "value": "1"}], "secrets": [{"name": "RANK"}]}
+    for process in plan("pyTorchSettings", SCRIPT, **mine):
+        assert not {"MASTER_PORT", "RANK"} & set(process.environment)
+        assert process.environment["MASTER_ADDR"] == "10.0.0.4"
+    # Only those: what is Batch AI's own is as it always was.
+    mine = {"environmentVariables": [{"name": "AZ_BATCHAI_TASK_INDEX", "value": "7"}]}
+    assert plan("pyTorchSettings", SCRIPT, **mine)[1].environment["AZ_BATCHAI_TASK_INDEX"] == "1"
 
 
 def test_tensorflow_alone() -> None:

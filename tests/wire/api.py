@@ -77,12 +77,12 @@ class Api:
         assert status == 200, body
         return body["properties"]
 
-    def wait_for_job(self, name: str, *states: str) -> dict[str, Any]:
+    def wait_for_job(self, name: str, *states: str, seconds: float = 20) -> dict[str, Any]:
         def reached() -> Any:
             found = self.properties(self.job(name))
             return found if found["executionState"] in (states or ("succeeded", "failed")) else None
 
-        return wait_until(reached, f"job {name} is {states or 'at its end'}", every=0.01)
+        return wait_until(reached, f"job {name} is {states or 'at its end'}", seconds, every=0.01)
 
     def wait_for_cluster(self, name: str = "cluster", **counts: int) -> dict[str, Any]:
         wanted = {f"{state}NodeCount": count for state, count in counts.items()}

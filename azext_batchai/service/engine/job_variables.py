@@ -35,13 +35,15 @@ def folder_of(plan: JobPlan) -> Path:
 
 
 def own_variables(plan: JobPlan, folders: Folders) -> dict[str, str]:
-    """What needs no folder of output."""
+    """What needs no folder of output. The last two are Azure Machine Learning's, which scripts still read."""
     return {
         "AZ_BATCHAI_JOB_NAME": plan.name,
         "AZ_BATCHAI_JOB_MOUNT_ROOT": str(folders.mounts),
         "AZ_BATCHAI_JOB_TEMP": str(folders.temp),
         "AZ_BATCHAI_JOB_TEMP_DIR": str(folders.root.parent),
         "AZ_BATCHAI_SHARED_JOB_TEMP": str(folders.shared),
+        "AZ_BATCHAI_JOB_MASTER_NODE_IP": plan.addresses[0],
+        "AZ_BATCHAI_NODE_LIST": ";".join(plan.addresses),
     }
 
 

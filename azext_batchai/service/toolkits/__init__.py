@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,7 @@ from azext_batchai.service.toolkits import (
     custom_mpi,
     horovod,
     pytorch,
+    rendezvous,
     tensorflow,
 )
 from azext_batchai.service.toolkits.common import ToolkitJob
@@ -27,7 +29,6 @@ BY_SETTINGS: dict[str, ModuleType] = {
     for module in (cntk, pytorch, tensorflow, caffe, caffe2, chainer, custom, custom_mpi, horovod)
 }
 _BY_TOOL_TYPE = {module.TOOL_TYPE: module for module in BY_SETTINGS.values()}
-_PORTS_NEEDED = {pytorch.TOOL_TYPE: pytorch.ports_needed, tensorflow.TOOL_TYPE: tensorflow.ports_needed}
 
 
 def settings_of(job_properties: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -49,7 +50,7 @@ def fill(job_properties: dict[str, Any]) -> None:
 
 def ports_needed(job_properties: Mapping[str, Any]) -> int:
     """How many ports the job's processes must be given to find each other."""
-    needed = _PORTS_NEEDED.get(job_properties["toolType"])
+    needed = getattr(_BY_TOOL_TYPE[job_properties["toolType"]], "ports_needed", None)
     return needed(settings_of(job_properties), job_properties["nodeCount"]) if needed else 0
 
 
@@ -57,4 +58,7 @@ def launch_plan(job_properties: Mapping[str, Any], addresses: list[str], ports: 
     """The processes of a job; pure, nothing is started."""
     job = ToolkitJob(settings_of(job_properties), addresses, ports)
     processes: list[Process] = _BY_TOOL_TYPE[job_properties["toolType"]].launch_plan(job)
-    return processes
+    return [
+        replace(process, environment=rendezvous.without_users_own(process.environment, job_properties))
+        for process in processes
+    ]

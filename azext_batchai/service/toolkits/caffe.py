@@ -8,12 +8,14 @@ from azext_batchai.service.toolkits.common import (
     SCRIPT_OR_CONFIGURATION,
     ToolkitJob,
     check_interpreter,
+    one_port,
     ranks,
     script_or_configuration,
 )
 
 SETTINGS, TOOL_TYPE = "caffeSettings", "caffe"
 SCHEMA = Object(SCRIPT_OR_CONFIGURATION, one_of=("configFilePath", "pythonScriptFilePath"), check=check_interpreter)
+ports_needed = one_port
 
 
 def launch_plan(job: ToolkitJob) -> list[Process]:

@@ -11,6 +11,7 @@ from azext_batchai.service.toolkits.common import (
     SCRIPT_OR_CONFIGURATION,
     ToolkitJob,
     check_interpreter,
+    one_port,
     ranks,
     script_or_configuration,
 )
@@ -36,6 +37,7 @@ SCHEMA = Object(
     one_of=("configFilePath", "pythonScriptFilePath"),
     check=_check,
 )
+ports_needed = one_port
 
 
 def launch_plan(job: ToolkitJob) -> list[Process]:

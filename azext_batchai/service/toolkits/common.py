@@ -9,6 +9,7 @@ from typing import Any
 from azext_batchai.service.arm.errors import bad_request
 from azext_batchai.service.arm.schema import Field, Integer, String
 from azext_batchai.service.engine.base import Process
+from azext_batchai.service.toolkits import rendezvous
 
 MAX_PROCESSES = 10000
 TEXT = Field(String(minimum=1))
@@ -57,7 +58,15 @@ def python_command(settings: Mapping[str, Any], arguments: str | None = None) ->
 def ranks(job: ToolkitJob, command_line: str, least: int = 1) -> list[Process]:
     """The command line in processCount processes of an MPI world; fewer than `least` need no MPI."""
     count = job.settings["processCount"]
-    return [Process(0, command_line, "stdout.txt", "stderr.txt", world_size=count if count >= least else 0)]
+    if count < least:
+        return [Process(0, command_line, "stdout.txt", "stderr.txt")]
+    environment = rendezvous.of_world(job.addresses, job.ports)
+    return [Process(0, command_line, "stdout.txt", "stderr.txt", environment, world_size=count)]
+
+
+def one_port(settings: Mapping[str, Any], node_count: int) -> int:
+    """For `ports_needed`: where the ranks meet."""
+    return 1
 
 
 def check_interpreter(settings: dict[str, Any], path: str) -> None:

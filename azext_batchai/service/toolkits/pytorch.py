@@ -5,12 +5,10 @@ With the MPI back end the MPI runtime starts the ranks; with the others each ran
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from azext_batchai.service.arm.schema import Field, Object, String
 from azext_batchai.service.engine.base import Process
-from azext_batchai.service.toolkits.common import PROCESS_COUNT, PYTHON_SCRIPT, ToolkitJob, python_command
+from azext_batchai.service.toolkits import rendezvous
+from azext_batchai.service.toolkits.common import PROCESS_COUNT, PYTHON_SCRIPT, ToolkitJob, one_port, python_command
 
 SETTINGS, TOOL_TYPE = "pyTorchSettings", "pytorch"
 SCHEMA = Object(
@@ -23,15 +21,16 @@ SCHEMA = Object(
 )
 
 
-def ports_needed(settings: Mapping[str, Any], node_count: int) -> int:
-    return 1  # where the ranks meet
+ports_needed = one_port
 
 
 def launch_plan(job: ToolkitJob) -> list[Process]:
     settings, count = job.settings, job.settings["processCount"]
     command_line = python_command(settings)
     backend = settings.get("communicationBackend", "")
-    environment = {"AZ_BATCHAI_PYTORCH_BACKEND": backend} if backend else {}
+    environment = rendezvous.of_world(job.addresses, job.ports)
+    if backend:
+        environment["AZ_BATCHAI_PYTORCH_BACKEND"] = backend
     if backend.lower() == "mpi":
         # The rank is known to the process alone: it picks its own output files.
         return [Process(0, command_line, "stdout-{rank}.txt", "stderr-{rank}.txt", environment, world_size=count)]
@@ -39,13 +38,14 @@ def launch_plan(job: ToolkitJob) -> list[Process]:
         environment["AZ_BATCHAI_PYTORCH_INIT_METHOD"] = "file://$AZ_BATCHAI_SHARED_JOB_TEMP/pytorch-init"
     elif backend:
         environment["AZ_BATCHAI_PYTORCH_INIT_METHOD"] = f"tcp://{job.addresses[0]}:{job.ports[0]}"
+    nodes = [job.node_of(rank, count) for rank in range(count)]
     return [
         Process(
-            job.node_of(rank, count),
+            nodes[rank],
             command_line,
             f"stdout-{rank}.txt",
             f"stderr-{rank}.txt",
-            {**environment, "AZ_BATCHAI_TASK_INDEX": str(rank)},
+            {**environment, **rendezvous.of_rank(rank, nodes), "AZ_BATCHAI_TASK_INDEX": str(rank)},
         )
         for rank in range(count)
     ]

@@ -186,7 +186,8 @@ class LocalSite:
             variables = {name: value for name, value in place.variables.items() if _is_the_nodes_own(name)}
             work = place.folders.work
             enter = () if self._plan.container else place.node.view.enter((), work)
-            stations[address] = mpi.Station({**variables, "BATCHAI_WORK": place.node.view.inside(str(work))}, enter)
+            own = {"BATCHAI_WORK": place.node.view.inside(str(work)), "BATCHAI_NODE_INDEX": str(len(stations))}
+            stations[address] = mpi.Station({**variables, **own}, enter)
         hosts = {
             address: (node.spec.node_id, node.spec.login.user_name, node.port)
             for address, node in zip(self._plan.addresses, self._nodes)

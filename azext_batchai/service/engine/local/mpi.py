@@ -47,7 +47,15 @@ shift
 exec /bin/sh {folder}/"$address".sh "$*"
 """
 _RANK = """#!/bin/sh
+# By the names that torch.distributed, Lightning and torchrun read. A value of the job's own is left as it is.
 rank=${{OMPI_COMM_WORLD_RANK:-${{PMI_RANK:-0}}}}
+size=${{OMPI_COMM_WORLD_SIZE:-${{PMI_SIZE:-1}}}}
+export RANK="${{RANK-$rank}}" WORLD_SIZE="${{WORLD_SIZE-$size}}"
+export LOCAL_RANK="${{LOCAL_RANK-${{OMPI_COMM_WORLD_LOCAL_RANK:-${{MPI_LOCALRANKID:-0}}}}}}"
+export LOCAL_WORLD_SIZE="${{LOCAL_WORLD_SIZE-${{OMPI_COMM_WORLD_LOCAL_SIZE:-${{MPI_LOCALNRANKS:-1}}}}}}"
+export NODE_RANK="${{NODE_RANK-${{BATCHAI_NODE_INDEX:-0}}}}"
+export PET_NNODES="${{PET_NNODES-$size}}" PET_NODE_RANK="${{PET_NODE_RANK-$rank}}"
+export AZ_BATCHAI_TASK_INDEX="${{AZ_BATCHAI_TASK_INDEX-$rank}}"
 cd "${{BATCHAI_WORK:-.}}" || exit 1
 exec >>{stdout} 2>>{stderr}
 exec {shell} {command}
