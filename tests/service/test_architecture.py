@@ -17,6 +17,7 @@ FLOORS = (
     ("toolkits",),
     ("model",),
     ("engine.local",),
+    ("engine.slurm",),
     ("engine.engines",),
     ("control",),
     ("service",),

@@ -140,6 +140,8 @@ class Task:
                 "NodeLost", "The node was lost while the task ran", {"Info": "its supervisor ended without a result"}
             )
         end = _json(text)
+        if "lost" in end:
+            raise TaskError("NodeLost", "The node was lost while the task ran", {"Info": end["lost"]})
         if "error" in end:
             raise TaskError("TaskStartFailed", "The process could not be started", {"Info": end["error"]})
         number = end.get("signal")

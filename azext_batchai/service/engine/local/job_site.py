@@ -10,7 +10,6 @@ from pathlib import Path
 
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.engine.base import Container, JobPlan, NodeFault, Process
-from azext_batchai.service.engine.host import Host
 from azext_batchai.service.engine.job_run import Streams
 from azext_batchai.service.engine.job_variables import (
     Folders,
@@ -48,12 +47,9 @@ class _Place:
 class LocalSite:
     """See `engine.job_run.JobSite`."""
 
-    def __init__(
-        self, plan: JobPlan, nodes: Sequence[LocalNode], host: Host, grace: float, node_key: Path
-    ) -> None:
+    def __init__(self, plan: JobPlan, nodes: Sequence[LocalNode], grace: float, node_key: Path) -> None:
         self._plan = plan
         self._nodes = nodes
-        self._host = host
         self._grace = grace
         self._node_key = node_key
         self._tasks: list[Task] = []
@@ -69,19 +65,19 @@ class LocalSite:
 
     async def open(self, resume: bool) -> None:
         if self._plan.container:
-            self._runtime = ContainerRuntime.find(self._host)
+            self._runtime = ContainerRuntime.find(self._nodes[0].host)
         relative = folder_of(self._plan)
         shared = self._nodes[0].root / relative / "shared"
         self._places = [self._place(node, Folders(node.root / relative, shared)) for node in self._nodes]
         for node in self._nodes:
             if not node.is_there():  # what may still run there must not go on beside the job's next start
-                await self._host.kill_marked("AZ_BATCHAI_NODE_ID", node.spec.node_id)
+                await node.host.kill_marked("AZ_BATCHAI_NODE_ID", node.spec.node_id)
                 raise NodeFault(node.spec.node_id, "NodeLost", "The node's folder is gone")
         if not resume:
             await asyncio.gather(*(node.sweep() for node in self._nodes))
         await self._off_loop(self._make_folders)
         for place in self._places:
-            await mount(self._host, place.folders.mounts, self._plan.volumes, place.node.files)
+            await mount(place.node.host, place.folders.mounts, self._plan.volumes, place.node.files)
         await self._off_loop(self._make_output)
         await self._off_loop(self._connect_nodes)
         if self._plan.container:
@@ -107,7 +103,7 @@ class LocalSite:
             **node.environment,
             **own_variables(plan, folders),
             "BATCHAI_SSH_CONFIG": str(folders.shared / ".ssh_config"),
-            **mpi.variables(agent / "agent", hosts, plan.addresses),
+            **mpi.variables(agent / "agent", hosts, plan.addresses, node.interface),
         }
 
         def real(path: str) -> str:
@@ -171,7 +167,9 @@ class LocalSite:
             variables = {name: value for name, value in place.variables.items() if _is_the_nodes_own(name)}
             work = place.folders.work
             enter = () if self._plan.container else place.node.view.enter((), work)
-            stations[address] = mpi.Station({**variables, "BATCHAI_WORK": place.node.view.inside(str(work))}, enter)
+            stations[address] = mpi.Station(
+                {**variables, "BATCHAI_WORK": place.node.view.inside(str(work))}, enter, place.node.reach
+            )
         hosts = {
             address: (node.spec.node_id, node.spec.login.user_name, node.port)
             for address, node in zip(self._plan.addresses, self._nodes)
@@ -192,7 +190,7 @@ class LocalSite:
         same = {str(folder): str(folder) for folder in folders}
         for place in self._places:  # one after the other: the first pulls the image for all
             mounts = {**same, DOCUMENTED_ROOT: str(place.node.root)}
-            await runtime.start(place.container, container, mounts, resume)
+            await runtime.on(place.node.host).start(place.container, container, mounts, resume)
 
     # Running
 
@@ -213,7 +211,7 @@ class LocalSite:
         process: Process | None = None,
     ) -> TaskEnd:
         place = self._places[node]
-        own = Task(self._host, self._folder(place.node, task), self._grace)
+        own = Task(place.node.host, self._folder(place.node, task), self._grace)
         self._tasks.append(own)
         if self._stopping:
             await own.stop()
@@ -238,7 +236,9 @@ class LocalSite:
         self._stopping = True
         if self._runtime and not self._killer:
             # What runs in a container is no child of ours: it is told inside, and goes with its container.
-            await asyncio.gather(*(self._runtime.terminate(place.container) for place in self._places))
+            await asyncio.gather(
+                *(self._runtime.on(place.node.host).terminate(place.container) for place in self._places)
+            )
             self._killer = asyncio.get_running_loop().create_task(self._kill_later())
             return
         await asyncio.gather(*(task.stop() for task in self._tasks))
@@ -246,14 +246,14 @@ class LocalSite:
     async def _kill_later(self) -> None:
         await asyncio.sleep(self._grace)
         if self._runtime:
-            await asyncio.gather(*(self._runtime.remove(place.container) for place in self._places))
+            await asyncio.gather(*(self._runtime.on(place.node.host).remove(place.container) for place in self._places))
         await asyncio.gather(*(task.stop() for task in self._tasks))
 
     async def close(self) -> None:
         if self._killer:
             self._killer.cancel()
         if self._runtime:
-            await asyncio.gather(*(self._runtime.remove(place.container) for place in self._places))
+            await asyncio.gather(*(self._runtime.on(place.node.host).remove(place.container) for place in self._places))
 
     async def clean_up(self) -> None:
         for place in self._places:
