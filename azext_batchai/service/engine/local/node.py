@@ -69,7 +69,7 @@ class LocalNode:
         if not self.reach:
             mpi.write_mpirun(self.root / "bin")
         node_ssh.write_programs(self.root / "bin")
-        if not shutil.which("python"):
+        if not shutil.which("python", path=self.environment["PATH"]):
             mpi.write_program(self.root / "bin" / "python", '#!/bin/sh\n# 2018 jobs say python\nexec python3 "$@"\n')
         for waste in (self.root / "waste").iterdir():
             remove_later(waste)

@@ -10,7 +10,7 @@ It writes FOLDER/agent.<number>.json when it is ready: {"version", "host", "sock
 
   {"op": "fork", "request"}            -> {"pid"} | {"error"}            the request is launcher.py's
   {"op": "find", "claim", "cookie"}    -> {"pid"}                        0 where that runner has ended
-  {"op": "ended", "pid"}               -> {"folder"}                     when the runner has ended
+  {"op": "ended", "pid"}               -> {"folder"}   when the runner has ended; its task's, where it wrote exit.json
   {"op": "stop", "pid"}                -> {}
   {"op": "call", "argv", "seconds", "environment"} -> {"status", "said"}
   {"op": "kill", "mark"}               -> {}                             VARIABLE=VALUE of an environment
@@ -62,12 +62,12 @@ class _Connection:
         return lines
 
     def send(self, reply: Json) -> None:
-        self.stream.settimeout(10)
         try:
+            self.stream.settimeout(10)
             self.stream.sendall(json.dumps(reply).encode() + b"\n")
+            self.stream.setblocking(False)
         except OSError:
-            pass  # it is asked again through the next relay
-        self.stream.setblocking(False)
+            pass  # the relay is gone: it is asked again through the next one
 
 
 class _Call:
@@ -160,10 +160,10 @@ class Agent:
             return
         for line in lines:
             request = json.loads(line)
-            try:
+            try:  # whatever it is: an agent that ends takes everything with it
                 reply = getattr(self, "_op_" + request["op"])(connection, request)
-            except (OSError, ValueError) as exc:
-                reply = {"error": getattr(exc, "strerror", None) or str(exc)}
+            except Exception as exc:
+                reply = {"error": getattr(exc, "strerror", None) or repr(exc)}
             if reply is not None:
                 connection.send({"id": request["id"], **reply})
 
@@ -238,7 +238,7 @@ class Agent:
                 return
             folder = self._runners.pop(pid, "")
             for connection, number in self._awaiting.pop(pid, ()):
-                connection.send({"id": number, "folder": folder})
+                connection.send({"id": number, "folder": "" if status else folder})
             if pid in self._calls:
                 call, connection, number = self._calls.pop(pid)
                 code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)

@@ -41,6 +41,7 @@ _NO_FOLDER = "batchai: SharedFolderMissing"
 _SCRIPT = """#!/bin/bash -l
 # A block of batchai's nodes: its agents run for as long as it is held (docs/slurm.md).
 umask 077
+PATH={path}:$PATH
 cd /
 {prologue}
 exec srun --ntasks-per-node=1 --overlap --no-kill --wait=0 --kill-on-bad-exit=0 --mpi=none --input=none --quiet \\
@@ -166,7 +167,8 @@ class Block:
             folder=shlex.quote(str(self.folder)),
             interface=shlex.quote(interface),
         )
-        return _SCRIPT.format(prologue=prologue, command=shlex.quote(command))
+        path = shlex.quote(os.environ.get("PATH", os.defpath))
+        return _SCRIPT.format(path=path, prologue=prologue, command=shlex.quote(command))
 
     async def _submit(self, options: Sequence[str], script: str) -> int:
         """Raises SlurmError."""
@@ -273,7 +275,7 @@ class Block:
 
     # Holding it
 
-    def hold(self) -> None:
+    def hold(self, adopted: bool = False) -> None:
         """Connect with the agents, and watch over the block from now on."""
         if self._watching:
             return
@@ -283,17 +285,17 @@ class Block:
             ]  # fmt: skip
             self.hosts[number] = SlurmHost(relay, self._poked.set)
             self.hosts[number].connect()
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
+        self._watching = asyncio.get_running_loop().create_task(self._watch(adopted))
 
     def adopt(self, job: int) -> None:
         """Take up a block that was held by an earlier service."""
         self.job = job
         self._greet()
-        self.hold()
+        self.hold(adopted=True)
 
-    async def _watch(self) -> None:
+    async def _watch(self, adopted: bool) -> None:
         """Find out what is lost: at once where a channel is silent, else now and then."""
-        wait = 0.0
+        wait = 0.0 if adopted else _QUIET_SECONDS
         while not all(host.is_lost for host in self.hosts.values()):
             snapshot = await self._look(wait)
             wait = SECONDS
@@ -314,7 +316,7 @@ class Block:
                 elif host.agent_is_gone and not host.is_lost:
                     await self._clear(number)
                     self._lose(number, f"the agent on {name} was killed")
-            if all(host.is_connected or host.is_lost for host in self.hosts.values()):
+            if not any(host.is_silent for host in self.hosts.values()):
                 wait = _QUIET_SECONDS
 
     async def _look(self, seconds: float) -> commands.Snapshot | None:
@@ -332,8 +334,15 @@ class Block:
             looking.cancel()
 
     async def look_now(self) -> None:
-        """Know whether Slurm has begun to take the block away, as of now."""
-        snapshot = await self._queue.certain()
+        """Know whether Slurm has begun to take the block away, as of now.
+
+        A controller that does not answer takes nothing away, and an agent that does is still there.
+        """
+        snapshot = await self._queue.after(0)
+        if snapshot is None:
+            if all(host.is_connected for host in self.hosts.values()):
+                return
+            snapshot = await self._queue.certain()
         entry = self._own(snapshot.get(self.job))
         if not entry or entry.state not in commands.RUNNING:
             self.ended_by = self.ended_by or (entry.state if entry else "")

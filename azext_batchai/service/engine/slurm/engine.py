@@ -40,6 +40,7 @@ from azext_batchai.service.settings import Settings
 
 _FRESH_SECONDS = 60.0  # a job that starts so soon after its nodes has had all the time that there is
 _ADOPTION_SECONDS = 2.0  # for a new service to take up the jobs of a node that it finds lost
+_REMOVAL_SECONDS = 10.0
 _HERE = Path(__file__).parent
 _PROGRAMS = (_HERE / "agent.py", _HERE / "relay.py", _HERE.parent / "local" / "launcher.py")
 
@@ -148,7 +149,7 @@ class SlurmEngine:
             self.files,
             self._settings.kill_grace_seconds,
         )
-        environment = node_environment(node.root, spec.node_id, gpus, greeting.environment)
+        environment = node_environment(node.root, spec.node_id, gpus, {**os.environ, **greeting.environment})
         if devices:
             environment["CUDA_VISIBLE_DEVICES"] = environment["NVIDIA_VISIBLE_DEVICES"] = devices
         node.place_on(environment, "lo" if same_machine else greeting.interface, () if same_machine else tuple(enter))
@@ -180,6 +181,11 @@ class SlurmEngine:
     async def release(self, node_id: str) -> None:
         node = self._nodes.pop(node_id, None)
         block = self._blocks.get(node_id) or self._block_of(node_id)
+        if node:
+            try:  # what hides from Slurm goes by its mark, while somebody is there to find it
+                await asyncio.wait_for(node.remove(), _REMOVAL_SECONDS)
+            except asyncio.TimeoutError:
+                pass
         if block and block.release(node_id):
             await block.end()
         if not node:  # this service never took it up, or it never came

@@ -19,6 +19,7 @@ from azext_batchai.service.engine.slurm.relay import NO_AGENT
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = (0.05, 0.2, 1.0, 5.0)
+_CLOSE_SECONDS = 2.0
 _FILE_SECONDS = 10.0  # how long a shared file system may take to show what another machine has written
 
 
@@ -62,11 +63,17 @@ class SlurmHost:
         self._next = 0
         self._stops: set[int] = set()  # runners that are to be told to stop
         self._lost: asyncio.Future[TaskError] = asyncio.get_running_loop().create_future()
+        self._closing = self._silent = False
         self.agent_is_gone = False
 
     @property
     def is_connected(self) -> bool:
         return self._connected.is_set()
+
+    @property
+    def is_silent(self) -> bool:
+        """A channel has ended, and no other has come yet."""
+        return self._silent and not self.is_lost
 
     @property
     def is_lost(self) -> bool:
@@ -90,10 +97,15 @@ class SlurmHost:
         return await asyncio.shield(self._lost)
 
     async def close(self) -> None:
-        """Let go; what runs there goes on."""
-        if self._running:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        """Let go; what runs there goes on. The relay is let end by itself: Slurm waits for one that was killed."""
+        if not self._running:
+            return
+        self._closing = True
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+            await asyncio.wait((self._running,), timeout=_CLOSE_SECONDS)
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
 
     # engine.host.Host
 
@@ -182,7 +194,7 @@ class SlurmHost:
     async def _run(self) -> None:
         """Keep a channel for as long as the node is ours."""
         attempts = 0
-        while True:
+        while not self._closing:
             try:
                 status = await self._connection()
             except OSError as exc:
@@ -191,10 +203,12 @@ class SlurmHost:
             if self._connected.is_set():
                 attempts = 0
             self._connected.clear()
+            if self._closing:
+                return
             for reply in self._replies.values():
                 if not reply.done():
                     reply.set_exception(_ChannelLost())
-            self.agent_is_gone = status == NO_AGENT
+            self.agent_is_gone, self._silent = status == NO_AGENT, True
             self._on_silence()
             await asyncio.sleep(_RETRY_SECONDS[min(attempts, len(_RETRY_SECONDS) - 1)])
             attempts += 1
@@ -227,7 +241,7 @@ class SlurmHost:
             log.warning("the relay said %r", line[:200])
             return
         if "agent" in reply:
-            self.agent_is_gone = False
+            self.agent_is_gone = self._silent = False
             for pid in self._stops:
                 self._send({"id": 0, "op": "stop", "pid": pid})
             self._connected.set()
