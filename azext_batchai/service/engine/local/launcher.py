@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # Python 3.8, which the nodes of a Slurm cluster may have, cannot say this
     Json = dict[str, Any]
 TASK_VARIABLE = "BATCHAI_TASK"
-_PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
 _POLL_SECONDS = 0.05
 _PARTIAL_SECONDS = 0.05  # how long the beginning of a line waits for its end
@@ -93,6 +93,8 @@ def become_runner(request: Json) -> None:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         folder = request["folder"]
         events = _Events()
+        if "agent" in request:
+            _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
         if _claim(folder, request["cookie"]):
             result = _unless_lost(request, _run(request, events))
             result["ended"] = time.time()
@@ -110,6 +112,8 @@ def _unless_lost(request: Json, result: Json) -> Json:
     mark = request.get("lostMark")
     if not mark:
         return result
+    if _is_orphan(request):
+        return {"lost": "the node's agent was killed"}
     if result.get("exitCode") != 0 and not os.path.exists(mark):
         time.sleep(_LOST_SECONDS)
     try:
@@ -117,6 +121,11 @@ def _unless_lost(request: Json, result: Json) -> Json:
             return {"lost": file.read()}
     except OSError:
         return result
+
+
+def _is_orphan(request: Json) -> bool:
+    """Whether the agent is gone that this task belongs to: nobody would know of the task any more."""
+    return "agent" in request and os.getppid() != request["agent"]
 
 
 def _claim(folder: str, cookie: str) -> bool:
@@ -266,7 +275,7 @@ def _run(request: Json, events: _Events) -> Json:
             received = b"" if result else events.wait(relays, None)
             if result or signal.SIGTERM in received:  # what the command left behind goes with it
                 stopping = signal.SIGTERM
-                kill_at = time.monotonic() + request["grace"]
+                kill_at = time.monotonic() + (0 if _is_orphan(request) else request["grace"])
                 _signal_all(stopping)
             continue
         if time.monotonic() >= kill_at:

@@ -168,7 +168,7 @@ class Agent:
                 connection.send({"id": request["id"], **reply})
 
     def _op_fork(self, connection: _Connection, request: Json) -> Json:
-        task = {**request["request"], "lostMark": self._lost_mark}
+        task = {**request["request"], "lostMark": self._lost_mark, "agent": os.getpid()}
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # none may be lost between two handlers
         pid = os.fork()
         if pid == 0:

@@ -39,7 +39,7 @@ from azext_batchai.service.engine.slurm.queue import SlurmQueue
 from azext_batchai.service.settings import Settings
 
 _FRESH_SECONDS = 60.0  # a job that starts so soon after its nodes has had all the time that there is
-_ADOPTION_SECONDS = 2.0  # for a new service to take up the jobs of a node that it finds lost
+_SETTLE_SECONDS = 2.0  # for a job to be taken up, or to end, whose node is lost
 _REMOVAL_SECONDS = 10.0
 _HERE = Path(__file__).parent
 _PROGRAMS = (_HERE / "agent.py", _HERE / "relay.py", _HERE.parent / "local" / "launcher.py")
@@ -211,10 +211,12 @@ class SlurmEngine:
         reason = await self._hosts[node_id].lost()
         # A job may have ended before its node did: what it says of itself counts first.
         if node_id not in self._begun:
-            await asyncio.sleep(_ADOPTION_SECONDS)
-        for run in list(self._runs):
-            if node_id in run.node_ids:
-                await run.decided.wait()
+            await asyncio.sleep(_SETTLE_SECONDS)
+        deciding = [asyncio.ensure_future(run.decided.wait()) for run in self._runs if node_id in run.node_ids]
+        if deciding:
+            _, undecided = await asyncio.wait(deciding, timeout=_SETTLE_SECONDS)
+            for waiting in undecided:  # a gang whose other nodes go on
+                waiting.cancel()
         return reason
 
     async def free_ports(self, node_ids: Sequence[str], count: int) -> list[int]:

@@ -41,7 +41,8 @@ class SlurmJob:
                 return self._too_long() or JobOutcome(None, exc)
             raise
         else:
-            if outcome.exit_code != 0:
+            # Of a node that an adopted run finds lost, an end that is written down was the job's own.
+            if outcome.exit_code != 0 and not (resume and self._is_lost()):
                 await self._unless_lost()
                 return self._too_long() or outcome
             return outcome
