@@ -22,6 +22,7 @@ class Settings:
     `low_priority_seconds`: after how long a job on low-priority nodes is preempted.
     `cluster_quota`, `vcpu_quota`: how many clusters a location may have, and vCPUs of each priority.
     `requeue_on_reboot`: queue a job again that was lost because the machine was started anew, unless it says otherwise.
+    `engine`: that of clusters whose creation names none. `engines_file`: profiles of engines beside this machine.
     `containers_on_host`: run a job that asks for a container directly on the node, and say so in its execution.log.
     """
 
@@ -34,10 +35,13 @@ class Settings:
     vcpu_quota: int = 10000
     requeue_on_reboot: bool = False
     containers_on_host: bool = False
+    engine: str = "local"
+    engines_file: Path = Path()
 
     @classmethod
     def from_environment(cls, home: Path, port: int = 0) -> Settings:
         """Raises SettingError when a variable holds no usable value."""
+        engines_file = os.environ.get("AZURE_BATCHAI_ENGINES", "").strip() or home / "engines.json"
         return cls(
             home=home,
             port=port,
@@ -48,6 +52,8 @@ class Settings:
             vcpu_quota=int(_number("AZURE_BATCHAI_VCPU_QUOTA", cls.vcpu_quota)),
             requeue_on_reboot=_flag("AZURE_BATCHAI_REQUEUE_ON_REBOOT"),
             containers_on_host=_flag("AZURE_BATCHAI_CONTAINERS_ON_HOST"),
+            engine=os.environ.get("AZURE_BATCHAI_ENGINE", "").strip() or cls.engine,
+            engines_file=Path(engines_file).expanduser(),
         )
 
 

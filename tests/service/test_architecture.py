@@ -27,6 +27,7 @@ FLOORS = (
     ("toolkits",),
     ("model",),
     ("engine.local",),
+    ("engine.slurm",),
     ("engine.engines",),
     ("control",),
     ("service",),

@@ -11,7 +11,7 @@ from harness.sandbox import CHECKOUT
 WIRE = (CHECKOUT / "docs" / "wire.md").read_text(encoding="utf-8")
 PROMISES = (CHECKOUT / "docs" / "promises.md").read_text(encoding="utf-8")
 ROOMS = ("azext_batchai", "tests", "benchmarks", "demo", "docs", ".ci")
-SECTION = re.compile(r"wire\.md[\s#]+(\d+(?:\.\d+)?(?:(?:,|\s+to|\s+and)\s+\d+(?:\.\d+)?)*)")
+SECTION = re.compile(r"wire\.md\s+(\d+(?:\.\d+)?(?:(?:,|\s+to|\s+and)\s+\d+(?:\.\d+)?)*)")
 PROMISE = re.compile(r"\bP(\d{1,2})\b")
 ROW = re.compile(r"walkthrough[ _]row[ _](\d+)")
 TEST = re.compile(r"`((?:\w+/)?test_\w+)::(\w+)`")

@@ -248,7 +248,9 @@ class ClusterController:
             key=lambda node: (node.state == IDLE, node.since),
         )
         surplus = min(len(active) - self._wanted(), len(spare))
-        now, patience = clock.monotonic(), self._state.settings.node_idle_seconds
+        now, patience = clock.monotonic(), self._engine.node_idle_seconds
+        if patience is None:
+            patience = self._state.settings.node_idle_seconds
         waits = []
         for index, node in enumerate(spare[: max(surplus, 0)]):
             wait = node.since + patience - now

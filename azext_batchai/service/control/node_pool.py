@@ -114,9 +114,12 @@ class NodePool:
         """Why nodes are unusable, and what those wait for that should be there by now."""
         found = [node.record.internal["error"] for node in self if node.state == UNUSABLE]
         for node in self:
-            if node.state == ALLOCATING and clock.monotonic() - node.since >= PENDING_PATIENCE_SECONDS:
+            if node.state == ALLOCATING:
                 reason = self._engine.pending_reason(node.node_id)
-                if reason:
+                if isinstance(reason, TaskError):
+                    details = {"NodeId": node.node_id, **reason.details}
+                    found.append(TaskError(reason.code, reason.message, details).body())
+                elif reason and clock.monotonic() - node.since >= PENDING_PATIENCE_SECONDS:
                     details = {"NodeId": node.node_id, "Info": reason}
                     found.append(TaskError("NodeAllocationPending", "The node is waited for", details).body())
         return found

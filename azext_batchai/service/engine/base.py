@@ -7,7 +7,7 @@ must remember of a node it hands out as `Allocation.held`; it is kept with the n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
@@ -231,6 +231,14 @@ class Engine(Protocol):
     @property
     def files(self) -> Files: ...
 
+    @property
+    def node_idle_seconds(self) -> float | None:
+        """How long an auto-scale cluster keeps an idle node; None where the service's setting decides."""
+
+    @property
+    def not_supported(self) -> Collection[str]:
+        """Properties of clusters and jobs that are refused, by name: `subnet`, `unmanagedFileSystems`."""
+
     async def start(self) -> None:
         """Make the engine ready to work."""
 
@@ -247,8 +255,11 @@ class Engine(Protocol):
         never gave them; an error stands in the place of each node that cannot be.
         """
 
-    def pending_reason(self, node_id: str) -> str:
-        """Why a node has not been given yet, in the words of who gives it; '' where there is nothing to say."""
+    def pending_reason(self, node_id: str) -> str | TaskError:
+        """Why a node has not been given yet, in the words of who gives it; '' where there is nothing to say.
+
+        A TaskError where it will not be given unless somebody does something; the engine goes on trying.
+        """
 
     async def prepare(self, node_id: str, setup: NodeSetup, resume: bool) -> None:
         """Mount volumes and run the setup task. Raises TaskError or OSError when the node cannot be used.

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+from collections.abc import Callable
 
 from azext_batchai.service.engine.base import Engine
 from azext_batchai.service.engine.local.engine import LocalEngine
 from azext_batchai.service.engine.local.folder_files import FolderFiles
+from azext_batchai.service.engine.slurm import profile
+from azext_batchai.service.engine.slurm.engine import SlurmEngine
+from azext_batchai.service.engine.slurm.profile import Profile, ProfileError
+from azext_batchai.service.engine.slurm.queue import SlurmQueue
 from azext_batchai.service.settings import Settings
 from azext_batchai.service.storage.layout import StorageLayout
 from azext_batchai.service.store import Record
@@ -15,21 +21,50 @@ LOCAL = "local"
 
 
 class Engines:
-    """The engines of one service, by the names under which clusters ask for them."""
+    """The engines of one service, by the names under which clusters ask for them.
+
+    Profiles are read again whenever they are needed: an edit of engines.json holds from then on.
+    """
 
     def __init__(self, settings: Settings, storage: StorageLayout) -> None:
-        self._engines: dict[str, Engine] = {LOCAL: LocalEngine(settings, FolderFiles(storage))}
+        self._settings = settings
+        self._files = FolderFiles(storage)
+        self._queue = SlurmQueue()
+        self._engines: dict[str, Engine] = {LOCAL: LocalEngine(settings, self._files)}
 
-    @property
-    def names(self) -> list[str]:
-        return sorted(self._engines)
+    def profiles(self) -> dict[str, Profile]:
+        """Raises ProfileError."""
+        return profile.load(self._settings.engines_file)
+
+    def profile(self, name: str) -> Profile:
+        """Raises ProfileError, also where there is none of this name."""
+        known = self.profiles()
+        if name not in known:
+            close = difflib.get_close_matches(name, [*known, LOCAL], 1, 0.5)
+            hint = f"Did you mean '{close[0]}'?" if close else f"Engines: {', '.join([LOCAL, *known])}."
+            raise ProfileError(f"There is no engine '{name}' in {self._settings.engines_file}. {hint}")
+        return known[name]
+
+    def chosen(self, wanted: str) -> str:
+        """The name of the engine for a new cluster, `wanted` or the default one. Raises ProfileError."""
+        name = wanted or self._settings.engine
+        if name != LOCAL:
+            self.profile(name)
+        return name
 
     def of(self, cluster: Record) -> Engine:
         """The engine that a cluster was created with."""
-        return self._engines[cluster.internal["engine"]]
+        name = cluster.internal["engine"]
+        if name not in self._engines:
+            self._engines[name] = SlurmEngine(self._settings, self._files, self._queue, self._reader(name))
+        return self._engines[name]
+
+    def _reader(self, name: str) -> Callable[[], Profile]:
+        return lambda: self.profile(name)
 
     async def start(self) -> None:
         await asyncio.gather(*(engine.start() for engine in self._engines.values()))
 
     async def close(self) -> None:
         await asyncio.gather(*(engine.close() for engine in self._engines.values()))
+        self._queue.close()

@@ -145,6 +145,8 @@ class Task:
             await self._host.kill_marked(TASK_VARIABLE, cookie)
             raise await self._lost(cookie)
         end = _json(text)
+        if "lost" in end:
+            raise TaskError("NodeLost", "The node was lost while the task ran", {"Info": end["lost"]})
         if "error" in end:
             raise TaskError("TaskStartFailed", "The process could not be started", {"Info": end["error"]})
         number = end.get("signal")

@@ -13,10 +13,10 @@ from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.arm.schema import Array, Cleaned, Enum, Field, Integer, Object, String, clean
 from azext_batchai.service.clock import wire_now
-from azext_batchai.service.engine.engines import LOCAL
 from azext_batchai.service.model import parents, quotas, vm_sizes
 from azext_batchai.service.model.node_states import empty_counts
 from azext_batchai.service.resources import accounts, volumes, workspaces
+from azext_batchai.service.resources.engine_choice import chosen_engine, refuse_unsupported
 from azext_batchai.service.resources.nested import Nested
 from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
@@ -147,7 +147,7 @@ async def create(service: Service, call: Call) -> Reply:
     """202; 200 for the same body again, 409 for another (wire.md 1.3)."""
     workspace = workspaces.find(service, call)
     parents.refuse_under_deletion(service, workspace.key)
-    engine = _engine(service, call)
+    wanted = call.engine
     cleaned = clean(CLUSTER, call.properties())
     fingerprint = service.vault.fingerprint(call.properties())
     existing = NESTED.look_up(service, call)
@@ -155,20 +155,24 @@ async def create(service: Service, call: Call) -> Reply:
         parents.refuse_under_deletion(service, existing.key)
         if existing.internal["fingerprint"] != fingerprint:
             raise conflict(f"The cluster {existing.name} already exists with other properties.")
-        if engine not in ("", existing.internal["engine"]):
+        if wanted not in ("", existing.internal["engine"]):
             raise conflict(f"The cluster {existing.name} exists on engine '{existing.internal['engine']}'.")
         return replies.resource(existing, project(service, existing))
+    engine = chosen_engine(service, wanted, cleaned.body)
     quotas.check_new_cluster(service, call.subscription, workspace.body["location"])
     quotas.check_target(service, cleaned.body["vmSize"], cleaned.body["scaleSettings"])
     resource_id = NESTED.id(call, workspace.name, call.name)
     record = Record(key_of(resource_id), NESTED.kind, workspace.key, {"id": resource_id, "name": call.name})
     record.internal = {
         "fingerprint": fingerprint,
-        "engine": engine or LOCAL,
+        "engine": engine,
         "login": accounts.take_login(cleaned, "properties.userAccountSettings", cleaned.body["userAccountSettings"]),
         "nodeNumber": random.randint(10**8, 4 * 10**9),
         "nextNode": 1,
     }
+    setup = cleaned.body.get("nodeSetup", {})
+    mounts = setup.get("mountVolumes", {})
+    refuse_unsupported(service, record, cleaned.body, mounts, "properties.nodeSetup.mountVolumes")
     _set_up_nodes(call, record, cleaned)
     now = wire_now()
     record.body["type"] = "Microsoft.BatchAI/workspaces/clusters"
@@ -205,15 +209,6 @@ def _set_up_nodes(call: Call, record: Record, cleaned: Cleaned) -> None:
             raise not_supported("Key Vault references are not supported: give the secret's value.")
         segment = record.body["id"].split("/providers/", 1)[1].split("/", 1)[1]
         task["stdOutErrPathSuffix"] = f"{call.subscription}/{call.group}/{segment}/{uuid.uuid4()}"
-
-
-def _engine(service: Service, call: Call) -> str:
-    """The engine that the request asks for, '' where it leaves the choice. Raises ArmError 400 for one there is not."""
-    wanted = call.engine
-    if wanted and wanted not in service.engines.names:
-        known = ", ".join(service.engines.names)
-        raise bad_request(f"There is no engine '{wanted}'. Engines of this service: {known}.", code="EngineNotFound")
-    return wanted
 
 
 def _fewer_gpus(service: Service, record: Record) -> str:

@@ -16,6 +16,7 @@ from azext_batchai.service.arm.schema import Cleaned, clean
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.model import job_states, parents
 from azext_batchai.service.resources import experiments, volumes, workspaces
+from azext_batchai.service.resources.engine_choice import check_job
 from azext_batchai.service.resources.job_advice import advice
 from azext_batchai.service.resources.job_schema import JOB
 from azext_batchai.service.service import Service
@@ -57,11 +58,13 @@ async def create(service: Service, call: Call) -> Reply:
     if not cluster or cluster.kind != "cluster":
         raise not_found("cluster", cleaned.body["cluster"]["id"].rstrip("/").rsplit("/", 1)[-1])
     parents.refuse_under_deletion(service, cluster.key)
+    limited = "maxWallClockTime" in given.get("constraints", {})
+    check_job(service, cluster, cleaned.body, limited)
     body = _body(call, workspace, experiment, cleaned)
     record = Record(key_of(body["id"]), KIND, experiment.key, body)
     record.internal = {"fingerprint": fingerprint, "cluster": cluster_key, "attempt": 0, "nodes": []}
     record.internal["engine"] = cluster.internal["engine"]
-    record.internal["limited"] = "maxWallClockTime" in given.get("constraints", {})
+    record.internal["limited"] = limited
     with service.store.transaction():
         parents.reserve(service, record)
         if cleaned.secrets:

@@ -45,6 +45,10 @@ class ContainerRuntime:
                 return cls(host, (program, *words[1:]), arguments)
         return None
 
+    def on(self, host: Host) -> ContainerRuntime:
+        """The same runtime of another node."""
+        return ContainerRuntime(host, self._command, self._run_arguments)
+
     async def start(self, name: str, container: Container, mounts: Mapping[str, str], resume: bool) -> None:
         """Have the container running, with folders of the machine at the places that are the keys of `mounts`.
 

@@ -34,6 +34,9 @@ from azext_batchai.service.settings import Settings
 class LocalEngine:
     """See `engine.base.Engine`."""
 
+    node_idle_seconds = None
+    not_supported: frozenset[str] = frozenset()
+
     def __init__(self, settings: Settings, files: FolderFiles) -> None:
         self.files = files
         self._settings = settings
@@ -85,7 +88,7 @@ class LocalEngine:
             raise OSError("The node's folder is gone")
         port = await node.open(spec.held.get("port", 0))
         return Allocation(
-            address=_address(spec.number),
+            address=loopback_address(spec.number),
             host=socket.gethostname(),
             endpoint=Endpoint("127.0.0.1", port),
             gpus=len(node.gpus),
@@ -105,7 +108,7 @@ class LocalEngine:
         self._free_gpus = [number for number in self._free_gpus if number not in taken]
         return tuple(taken)
 
-    def pending_reason(self, node_id: str) -> str:
+    def pending_reason(self, node_id: str) -> str | TaskError:
         return ""  # nobody waits for a node of this machine
 
     async def prepare(self, node_id: str, setup: NodeSetup, resume: bool) -> None:
@@ -155,10 +158,10 @@ class LocalEngine:
             if not node:
                 raise NodeFault(node_id, "NodeLost", "The job's node does not exist any more")
             nodes.append(node)
-        return JobRun(plan, LocalSite(plan, nodes, self._host, self._settings.kill_grace_seconds, self._node_key))
+        return JobRun(plan, LocalSite(plan, nodes, self._settings.kill_grace_seconds, self._node_key))
 
 
-def _address(number: int) -> str:
+def loopback_address(number: int) -> str:
     """A loopback address for the machine's node `number`: nodes are told apart by it, as by an IP address in Azure."""
     number = 4 + number % (1 << 22)  # in Azure the first node of a subnet is .4
     return f"127.{64 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"

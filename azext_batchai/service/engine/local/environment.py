@@ -17,9 +17,14 @@ _TAKEN = re.compile(
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
-def node_environment(root: Path, node_id: str, gpus: Sequence[int] = ()) -> dict[str, str]:
-    """The variables of everything that runs on a node; `root` is the node's folder, `gpus` are its own."""
-    taken = {name: value for name, value in os.environ.items() if _TAKEN.fullmatch(name)}
+def node_environment(
+    root: Path, node_id: str, gpus: Sequence[int] = (), machine: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """The variables of everything that runs on a node; `root` is the node's folder, `gpus` are its own.
+
+    `machine` is the environment that the node's machine gives.
+    """
+    taken = {name: value for name, value in machine.items() if _TAKEN.fullmatch(name)}
     real_home = Path.home()
     # The node's home is its own, so that nothing is written into the user's; what the user has installed stays in view.
     if (real_home / ".local").is_dir():

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.engine.base import Container, JobPlan, NodeFault, Process, TaskError
-from azext_batchai.service.engine.host import Host
 from azext_batchai.service.engine.job_run import Streams
 from azext_batchai.service.engine.job_variables import (
     Folders,
@@ -51,12 +50,9 @@ class _Place:
 class LocalSite:
     """See `engine.job_run.JobSite`."""
 
-    def __init__(
-        self, plan: JobPlan, nodes: Sequence[LocalNode], host: Host, grace: float, node_key: Path
-    ) -> None:
+    def __init__(self, plan: JobPlan, nodes: Sequence[LocalNode], grace: float, node_key: Path) -> None:
         self._plan = plan
         self._nodes = nodes
-        self._host = host
         self._grace = grace
         self._node_key = node_key
         self._tasks: list[Task] = []
@@ -74,10 +70,10 @@ class LocalSite:
     async def open(self, resume: bool) -> None:
         await self._off_loop(self._find_places)
         if self._plan.container:
-            self._runtime = ContainerRuntime.find(self._host)
+            self._runtime = ContainerRuntime.find(self._nodes[0].host)
         for node in self._nodes:
             if not node.is_there():  # what may still run there must not go on beside the job's next start
-                await self._host.kill_marked("AZ_BATCHAI_NODE_ID", node.spec.node_id)
+                await node.host.kill_marked("AZ_BATCHAI_NODE_ID", node.spec.node_id)
                 raise NodeFault(node.spec.node_id, "NodeLost", "The node's folder is gone")
         for nodes in self._few_at_a_time(self._nodes if not resume else ()):
             await asyncio.gather(*(node.sweep() for node in nodes))
@@ -85,7 +81,7 @@ class LocalSite:
         await self._off_loop(self._make_folders)
         for places in self._few_at_a_time(self._places):
             for place in places:
-                await mount(self._host, place.folders.mounts, self._plan.volumes, place.node.files)
+                await mount(place.node.host, place.folders.mounts, self._plan.volumes, place.node.files)
             await asyncio.sleep(0)
         await self._off_loop(self._make_output)
         await self._off_loop(self._connect_nodes)
@@ -122,7 +118,7 @@ class LocalSite:
             **node.environment,
             **own_variables(plan, folders),
             "BATCHAI_SSH_CONFIG": str(folders.shared / ".ssh_config"),
-            **mpi.variables(agent / "agent", hosts, plan.addresses),
+            **mpi.variables(agent / "agent", hosts, plan.addresses, node.interface),
         }
 
         def real(path: str) -> str:
@@ -187,7 +183,7 @@ class LocalSite:
             work = place.folders.work
             enter = () if self._plan.container else place.node.view.enter((), work)
             own = {"BATCHAI_WORK": place.node.view.inside(str(work)), "BATCHAI_NODE_INDEX": str(len(stations))}
-            stations[address] = mpi.Station({**variables, **own}, enter)
+            stations[address] = mpi.Station({**variables, **own}, enter, place.node.reach)
         hosts = {
             address: (node.spec.node_id, node.spec.login.user_name, node.port)
             for address, node in zip(self._plan.addresses, self._nodes)
@@ -211,7 +207,7 @@ class LocalSite:
         same = {str(folder): str(folder) for folder in folders}
         for place in self._places:  # one after the other: the first pulls the image for all
             mounts = {**same, DOCUMENTED_ROOT: str(place.node.root)}
-            await runtime.start(place.container, container, mounts, resume)
+            await runtime.on(place.node.host).start(place.container, container, mounts, resume)
 
     # Running
 
@@ -231,7 +227,7 @@ class LocalSite:
         resume: bool,
         process: Process | None = None,
     ) -> TaskEnd:
-        own = Task(self._host, self._folder(self._nodes[node], task), self._grace)
+        own = Task(self._nodes[node].host, self._folder(self._nodes[node], task), self._grace)
         self._tasks.append(own)
         if self._stopping and not self._killer:
             await own.stop()
@@ -282,19 +278,20 @@ class LocalSite:
         """What runs in a container is no child of ours: it is told inside, and goes with its container."""
         if self._runtime and not self._killer:
             self._killer = asyncio.get_running_loop().create_task(self._kill_later())
-            await asyncio.gather(*(self._runtime.terminate(place.container) for place in self._places))
+            told = (self._runtime.on(place.node.host).terminate(place.container) for place in self._places)
+            await asyncio.gather(*told)
 
     async def _kill_later(self) -> None:
         await asyncio.sleep(self._grace)
         if self._runtime:
-            await asyncio.gather(*(self._runtime.remove(place.container) for place in self._places))
+            await asyncio.gather(*(self._runtime.on(place.node.host).remove(place.container) for place in self._places))
         await asyncio.gather(*(task.stop() for task in self._tasks))
 
     async def close(self) -> None:
         if self._killer:
             self._killer.cancel()
         if self._runtime:
-            await asyncio.gather(*(self._runtime.remove(place.container) for place in self._places))
+            await asyncio.gather(*(self._runtime.on(place.node.host).remove(place.container) for place in self._places))
 
     async def clean_up(self) -> None:
         for place in self._places:

@@ -11,8 +11,8 @@ Protocol on the socket given as a file descriptor, each message a 4-byte length 
 A runner owns its task's folder:
   claim.<cookie>  {"pid", "startTime", "bootId"}: made once; whoever makes it owns the start (the service makes one
              itself to be sure that a task which never started does not start late)
-  exit.json  {"exitCode"} | {"signal", "outOfMemory"} | {"error"}, with "ended": written whole when every process of
-             the task is gone
+  exit.json  {"exitCode"} | {"signal", "outOfMemory"} | {"error"} | {"lost"}, with "ended": written whole when every
+             process of the task is gone
 TERM to a runner ends its task: TERM to all processes, KILL after `grace` seconds.
 
 `pipes` are named pipes ({path: "stdout" | "stderr"}) that ranks of one job write to: the runner copies them into the
@@ -30,16 +30,18 @@ import socket
 import struct
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Json = dict[str, Any]
+if TYPE_CHECKING:  # Python 3.8, which the nodes of a Slurm cluster may have, cannot say this
+    Json = dict[str, Any]
 TASK_VARIABLE = "BATCHAI_TASK"
-_PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
 _POLL_SECONDS = 0.05
 _PARTIAL_SECONDS = 0.05  # how long the beginning of a line waits for its end
 _OPEN_SECONDS = 1.0  # how long others wait for the rest of a line whose beginning was written
 _MAX_PARTIAL = 1 << 16
+_LOST_SECONDS = 0.05
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -59,7 +61,8 @@ def serve(channel: socket.socket) -> None:
             reply["error"] = exc.strerror
         else:
             if pid == 0:
-                _become_runner(channel, request)
+                channel.close()
+                become_runner(request)
             reply["pid"] = pid
         message = json.dumps(reply).encode()
         try:
@@ -81,22 +84,48 @@ def _receive(channel: socket.socket, size: int) -> bytes | None:
     return data
 
 
-def _become_runner(channel: socket.socket, request: Json) -> None:
+def become_runner(request: Json) -> None:
+    """Run a task in this forked process, which ends with it."""
     status = 1
     try:
-        channel.close()
         os.setsid()
         _libc.prctl(_PR_SET_NAME, request["cookie"].encode()[:15], 0, 0, 0)
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         folder = request["folder"]
         events = _Events()
+        if "agent" in request:
+            _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
         if _claim(folder, request["cookie"]):
-            result = _run(request, events)
+            result = _unless_lost(request, _run(request, events))
             result["ended"] = time.time()
             _write(folder, "exit.json", result)
             status = 0
     finally:
         os._exit(status)
+
+
+def _unless_lost(request: Json, result: Json) -> Json:
+    """{"lost": reason} where the node was being taken away: the file `lostMark` says so, made by who is told first.
+
+    The command may have been told as early as that one, and have ended at once: a bad end waits for the mark a little.
+    """
+    mark = request.get("lostMark")
+    if not mark:
+        return result
+    if _is_orphan(request):
+        return {"lost": "the node's agent was killed"}
+    if result.get("exitCode") != 0 and not os.path.exists(mark):
+        time.sleep(_LOST_SECONDS)
+    try:
+        with open(mark, encoding="ascii") as file:
+            return {"lost": file.read()}
+    except OSError:
+        return result
+
+
+def _is_orphan(request: Json) -> bool:
+    """Whether the agent is gone that this task belongs to: nobody would know of the task any more."""
+    return "agent" in request and os.getppid() != request["agent"]
 
 
 def _claim(folder: str, cookie: str) -> bool:
@@ -246,7 +275,7 @@ def _run(request: Json, events: _Events) -> Json:
             received = b"" if result else events.wait(relays, None)
             if result or signal.SIGTERM in received:  # what the command left behind goes with it
                 stopping = signal.SIGTERM
-                kill_at = time.monotonic() + request["grace"]
+                kill_at = time.monotonic() + (0 if _is_orphan(request) else request["grace"])
                 _signal_all(stopping)
             continue
         if time.monotonic() >= kill_at:

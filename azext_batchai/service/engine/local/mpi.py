@@ -46,6 +46,8 @@ address=$1
 shift
 exec /bin/sh {folder}/"$address".sh "$*"
 """
+# What Slurm says of the step that reaches a node is not for MPI, which would start its processes by it.
+_NO_STEP = "unset $(env | sed -n 's/^\\(\\(SLURM\\|PMI\\|PMIX\\)_[A-Za-z0-9_]*\\)=.*/\\1/p')\n"
 _RANK = """#!/bin/sh
 # By the names that torch.distributed, Lightning and torchrun read. A value of the job's own is left as it is.
 rank=${{OMPI_COMM_WORLD_RANK:-${{PMI_RANK:-0}}}}
@@ -62,22 +64,27 @@ exec {shell} {command}
 """
 
 
-def variables(agent: Path, host_file: Path, addresses: Sequence[str]) -> dict[str, str]:
-    """What a job's processes need to find each other by MPI, also when the user's own command calls mpirun."""
+def variables(agent: Path, host_file: Path, addresses: Sequence[str], interface: str) -> dict[str, str]:
+    """What a job's processes need to find each other by MPI, also when the user's own command calls mpirun.
+
+    `interface` is the one that the addresses are of.
+    """
     return {
         "AZ_BATCHAI_MPI_HOST_FILE": str(host_file),
         "AZ_BATCHAI_MPI_MASTER_NODE": addresses[0],
         "AZ_BATCH_HOST_LIST": ",".join(addresses),
+        "OMPI_MCA_plm": "rsh",
         "OMPI_MCA_plm_rsh_agent": str(agent),
         "OMPI_MCA_plm_rsh_no_tree_spawn": "1",
         # Shared memory would be mixed up between nodes that have the same host name (wire.md 10.3).
         "OMPI_MCA_btl": "tcp,self",
-        "OMPI_MCA_btl_tcp_if_include": "lo",
-        "OMPI_MCA_oob_tcp_if_include": "lo",
+        "OMPI_MCA_btl_tcp_if_include": interface,
+        "OMPI_MCA_oob_tcp_if_include": interface,
         "OMPI_MCA_rmaps_base_oversubscribe": "1",
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
+        "GLOO_SOCKET_IFNAME": interface,
+        **({} if interface == "lo" else {"NCCL_SOCKET_IFNAME": interface}),
     }
 
 
@@ -88,10 +95,14 @@ def write_host_file(path: Path, addresses: Sequence[str], slots: int) -> None:
 
 @dataclass(frozen=True)
 class Station:
-    """A node as its ranks are to find it: its own variables (no secrets: they go into a file), and the way into it."""
+    """A node as its ranks are to find it: its own variables (no secrets: they go into a file), and the way into it.
+
+    `reach` runs a command on the node's machine, where that is another one.
+    """
 
     variables: Mapping[str, str]
     enter: Sequence[str]
+    reach: Sequence[str] = ()
 
 
 def write_agent(folder: Path, nodes: Mapping[str, Station]) -> None:
@@ -101,7 +112,13 @@ def write_agent(folder: Path, nodes: Mapping[str, Station]) -> None:
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in node.variables.items()]
         # A node that is entered is left in its working directory.
         lines.append(f"exec {shlex.join(node.enter)} " if node.enter else 'cd "$BATCHAI_WORK" && exec ')
-        write_whole(folder / f"{address}.sh", "".join(lines) + '/bin/sh -c "$1"\n')
+        script = folder / f"{address}.sh"
+        if node.reach:
+            there = folder / f"{address}.there.sh"
+            write_whole(script, f'exec {shlex.join([*node.reach, "/bin/sh", str(there)])} "$1"\n')
+            script = there
+            lines.insert(0, _NO_STEP)
+        write_whole(script, "".join(lines) + '/bin/sh -c "$1"\n')
     write_program(folder / "agent", _AGENT.format(folder=shlex.quote(str(folder))))
 
 

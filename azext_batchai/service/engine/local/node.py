@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,12 +37,14 @@ class LocalNode:
         self.files = files
         self.root = root = view.root
         self.volumes: tuple[Volume, ...] = ()
-        self._host = host
+        self.host = host
         self._grace = grace
         self._endpoint: SshEndpoint | None = None
         self._setup: Task | None = None
         self._closing = False
         self.environment = node_environment(root, spec.node_id, gpus)
+        self.interface = "lo"  # by which the nodes of a job talk to each other
+        self.reach: tuple[str, ...] = ()  # what runs a command there, where the node is another machine
 
     @property
     def mounts(self) -> Path:
@@ -51,6 +54,10 @@ class LocalNode:
     def port(self) -> int:
         return self._endpoint.port if self._endpoint else 0
 
+    def place_on(self, environment: dict[str, str], interface: str, reach: tuple[str, ...]) -> None:
+        """The node is another machine: its environment, its network interface, and how something is run there."""
+        self.environment, self.interface, self.reach = environment, interface, reach
+
     def is_there(self) -> bool:
         """Whether the node still has its folder."""
         return (self.root / "jobs").is_dir()
@@ -59,21 +66,26 @@ class LocalNode:
         """Make the folder and the SSH endpoint; returns its port, `port` where that is free. Raises OSError."""
         for name in ("home", "tmp", "mounts", "logs", "jobs", "tasks", "bin", "waste"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
-        mpi.write_mpirun(self.root / "bin")
+        if not self.reach:
+            mpi.write_mpirun(self.root / "bin")
         node_ssh.write_programs(self.root / "bin")
-        if not shutil.which("python"):
+        if not shutil.which("python", path=self.environment["PATH"]):
             mpi.write_program(self.root / "bin" / "python", '#!/bin/sh\n# 2018 jobs say python\nexec python3 "$@"\n')
         for waste in (self.root / "waste").iterdir():
             remove_later(waste)
         self._endpoint = await open_endpoint(
-            self.spec.node_id, self.view, self.root / "home", self.spec.login, self.environment, port
+            self.spec.node_id, self.view, self.root / "home", self.spec.login, self.environment, port, self.enter
         )
         return self._endpoint.port
+
+    def enter(self, argv: Sequence[str]) -> Sequence[str]:
+        """The command that runs `argv` in the node's home."""
+        return (*self.reach, *self.view.enter(argv, self.root / "home"))
 
     async def prepare(self, setup: NodeSetup, resume: bool) -> None:
         """Mount the volumes, then run the setup task. Raises TaskError."""
         self.volumes = setup.volumes
-        await mount(self._host, self.mounts, setup.volumes, self.files)
+        await mount(self.host, self.mounts, setup.volumes, self.files)
         if setup.task:
             await self._run_setup(setup.task, resume)
 
@@ -103,7 +115,7 @@ class LocalNode:
         home = self.root / "home"
         argv = view.enter((shell(), "-c", setup.command_line), home)
         command = Command(argv, home, environment, stdout, stderr)
-        self._setup = Task(self._host, self.root / "tasks" / "setup", self._grace)
+        self._setup = Task(self.host, self.root / "tasks" / "setup", self._grace)
         if self._closing:
             raise TaskError("NodeReleased", "The node was released")
         end = await self._setup.run(command, resume)
@@ -129,7 +141,7 @@ class LocalNode:
     async def remove(self) -> None:
         """Take the node away with everything that was started on it, also what left its session."""
         await self.close()
-        await self._host.kill_marked("AZ_BATCHAI_NODE_ID", self.spec.node_id)
+        await self.host.kill_marked("AZ_BATCHAI_NODE_ID", self.spec.node_id)
         await self._remove_containers(self._attempts())
         await asyncio.to_thread(unmount_below, self.root)
         await asyncio.to_thread(remove_tree, self.root)
@@ -153,7 +165,7 @@ class LocalNode:
             self.discard(workspace)
 
     async def _remove_containers(self, attempts: list[str]) -> None:
-        runtime = ContainerRuntime.find(self._host) if attempts else None
+        runtime = ContainerRuntime.find(self.host) if attempts else None
         if runtime:
             for attempt in attempts:
                 await runtime.remove(self.container(attempt))
@@ -171,9 +183,18 @@ class LocalNode:
 
 
 async def open_endpoint(
-    name: str, view: View, home: Path, login: Login, environment: dict[str, str], port: int
+    name: str,
+    view: View,
+    home: Path,
+    login: Login,
+    environment: dict[str, str],
+    port: int,
+    enter: Callable[[Sequence[str]], Sequence[str]] | None = None,
 ) -> SshEndpoint:
-    """An SSH endpoint whose host key lies in the folder of `view`; on another port where `port` is taken by now."""
+    """An SSH endpoint whose host key lies in the folder of `view`; on another port where `port` is taken by now.
+
+    `enter` makes a command one that runs on the node, where the view alone does not.
+    """
     password_hash = login.password_hash
     spec = SshEndpointSpec(
         node_id=name,
@@ -183,7 +204,7 @@ async def open_endpoint(
         authorized_keys=login.public_keys,
         verify_password=(lambda given: check_password(given, password_hash)) if password_hash else None,
         environment=lambda: view.variables({**environment, "HOME": str(home), "PWD": str(home)}),
-        enter=lambda argv: view.enter(argv, home),
+        enter=enter or (lambda argv: view.enter(argv, home)),
         port=port,
     )
     try:
