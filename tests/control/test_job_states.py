@@ -384,6 +384,7 @@ async def test_a_job_loses_low_priority_nodes_after_a_day_and_runs_again(plane: 
     await plane.restart()
     await plane.sleep(1)
     assert (plane.world.started, plane.state("a"), plane.numbers()) == (["a", "a"], "running", [3, 4])
+    assert plane.nodes_of("a") == list(plane.nodes())
     assert "was preempted" in plane.world.of_job("a").plan.notes[0]
     await plane.end("a")
     await plane.sleep(90000)
@@ -416,11 +417,25 @@ async def test_a_running_job_is_taken_up(plane: Plane) -> None:
     nodes = plane.nodes_of("a")
     await plane.restart()
     assert (plane.state("a"), plane.nodes_of("a"), plane.world.started) == ("running", nodes, ["a"])
+    assert plane.world.of_job("a").resumed == [False, True]
     assert await plane.counts() == {"running": 2}
     await plane.job("b")
     assert plane.state("b") == "queued"
     await plane.end("a", exit_code=5)
     assert (info(plane, "a")["exitCode"], plane.state("b")) == (5, "running")
+
+
+async def test_a_service_that_has_let_go_does_nothing_any_more(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    await plane.cluster(1, vmPriority="lowpriority")
+    await plane.job("a", limit="PT1H")
+    await plane.job("b")
+    controller = plane.controller()
+    await plane.close()
+    controller.wake()
+    await plane.sleep(100_000)
+    assert (plane.world.of_job("a").stops, plane.world.started, caplog.text) == (0, ["a"], "")
 
 
 async def test_a_job_that_ended_while_no_service_ran_has_its_end(plane: Plane) -> None:
@@ -633,6 +648,7 @@ async def test_preemption_by_hand(plane: Plane) -> None:
     await plane.controller().preempt(node)
     await plane.loop.settle()
     assert (plane.numbers(), plane.world.started) == ([2], ["a", "a"])
+    assert plane.nodes_of("a") == list(plane.nodes())
     assert plane.world.of_job("a").plan.notes == (f"the job runs again: node {node} was preempted",)
     with pytest.raises(Exception, match="has no node"):
         await plane.controller().preempt(node)

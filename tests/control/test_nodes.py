@@ -36,6 +36,20 @@ async def test_a_node_comes_up_in_three_steps_and_each_is_told(plane: Plane) -> 
     assert (plane.nodes(), plane.world.nodes) == ({}, {})
 
 
+async def test_when_the_allocation_became_steady_is_told_and_changes_no_etag(plane: Plane) -> None:
+    plane.world.automatic -= {"allocate"}
+    await plane.cluster(1)
+    before = await plane.call("GET", f"{WORKSPACE}/clusters/c")
+    await plane.sleep(60)
+    plane.engine.decide("allocate", next(iter(plane.nodes())))
+    await plane.loop.settle()
+    after = await plane.call("GET", f"{WORKSPACE}/clusters/c")
+    name = "allocationStateTransitionTime"
+    assert after.body["properties"]["allocationState"] == "steady"
+    assert after.body["properties"][name] > before.body["properties"][name]
+    assert after.headers == before.headers
+
+
 async def test_what_the_engine_is_told_of_a_node(plane: Plane) -> None:
     await plane.cluster(2, vmSize="STANDARD_NC12", vmPriority="lowpriority")
     first, second = plane.world.nodes.values()

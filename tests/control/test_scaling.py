@@ -133,6 +133,8 @@ async def test_an_auto_scale_cluster_follows_its_jobs(plane: Plane) -> None:
     assert plane.state("c") == "running"
     await plane.end("b", "c")
     await plane.sleep(59.9)
+    plane.controller().wake()
+    await plane.loop.settle()
     assert await plane.counts() == {"idle": 2}
     await plane.sleep(0.2)
     assert await plane.counts() == {}
@@ -309,6 +311,15 @@ async def test_auto_scale_stays_within_the_quota(empty_plane: Plane) -> None:
     assert plane.states("a", "b", "c") == ["running", "running", "queued"]
 
 
+async def test_a_quota_too_short_for_a_gang_gives_none_of_it(empty_plane: Plane) -> None:
+    plane = empty_plane
+    plane.set(vcpu_quota=2)
+    await plane.new()
+    await plane.cluster(auto=(0, 9))
+    await plane.job("gang", 3)
+    assert plane.nodes() == {}
+
+
 # Who gets the nodes
 
 
@@ -383,6 +394,7 @@ async def test_starting_many_jobs_asks_each_node_a_few_times_only(
     await plane.loop.settle()
     assert plane.controller().running_jobs == 60
     assert asked <= 60
+    assert len({plane.nodes_of(f"j{number}")[0] for number in range(60)}) == 60
 
 
 async def test_requests_have_their_turn_while_many_jobs_start(

@@ -35,6 +35,7 @@ class Run:
 
     plan: JobPlan
     outcome: JobOutcome | TaskError | None = None
+    resumed: list[bool] = field(default_factory=list)  # how each service called it
     stops: int = 0  # how often it was told to end
     cleaned: bool = False
 
@@ -108,6 +109,7 @@ class MemoryEngine:
         self._waiting: dict[tuple[str, str], asyncio.Future[Any]] = {}
         self._lost: dict[str, asyncio.Future[TaskError]] = {}
         self._watched: dict[str, asyncio.Future[JobOutcome]] = {}
+        self._known: set[str] = set()  # nodes that this engine gave or took up
         self.interrupted: list[str] = []
         self.tidied: list[str] = []
 
@@ -179,6 +181,7 @@ class MemoryEngine:
 
     async def allocate(self, block: Sequence[NodeSpec], resume: bool) -> Sequence[Allocation | TaskError]:
         names = tuple(spec.node_id for spec in block)
+        await asyncio.sleep(0)
         if not resume:
             self.world.blocks.append(names)
         for spec in block:
@@ -192,6 +195,7 @@ class MemoryEngine:
                 continue
             if not gone:
                 self.world.nodes[spec.node_id] = spec
+                self._known.add(spec.node_id)
             held: Mapping[str, Any] = spec.held or {"number": spec.number, "expires": self.world.expires}
             given.append(
                 Allocation(
@@ -243,7 +247,7 @@ class MemoryEngine:
 
     def job(self, plan: JobPlan) -> JobHandle:
         for node_id in plan.node_ids:
-            if node_id not in self.world.nodes:
+            if node_id not in self.world.nodes or node_id not in self._known:
                 raise NodeFault(node_id, "NodeLost", "The job's node does not exist any more")
         return _MemoryJob(self, plan)
 
@@ -267,6 +271,7 @@ class _MemoryJob:
         elif not resume:
             raise AssertionError(f"{key} is started a second time")
         run = world.runs[key]
+        run.resumed.append(resume)
         if run.outcome is None:
             future: asyncio.Future[JobOutcome] = asyncio.get_running_loop().create_future()
             self._engine._watched[key] = future

@@ -120,7 +120,7 @@ class Plane:
                 if self.full:
                     raise sqlite3.OperationalError("database or disk is full")
 
-        service.store.transaction = transaction  # type: ignore[method-assign]
+        self._monkeypatch.setattr(service.store, "transaction", transaction)
 
     async def new(self) -> None:
         """The first service, with a workspace and an experiment."""
