@@ -17,7 +17,12 @@ _STDIN = "-"
 
 
 def load(path: str, model: str) -> Any:
-    """The SDK model `model` (say "JobCreateParameters") that the file describes.
+    """The SDK model `model` (say "JobCreateParameters") that the file describes; see `load_beside`."""
+    return load_beside(path, model, ())[0]
+
+
+def load_beside(path: str, model: str, names: tuple[str, ...]) -> tuple[Any, dict[str, str]]:
+    """The model, and the texts that the file has under `names` beside its `properties`.
 
     `path` is `-` for standard input, or the JSON itself: az puts the contents of FILE in place of `@FILE`.
     What the file leaves out stays out of the request: the service fills in its defaults (wire.md 2).
@@ -28,7 +33,12 @@ def load(path: str, model: str) -> Any:
     else:
         name = "The configuration on standard input" if path == _STDIN else path
         text = _read(path)
-    return _to_model(name, _wrapped(name, _parse(name, text)), model)
+    content = _wrapped(name, _parse(name, text))
+    beside = {key: content.pop(key) for key in names if key in content}
+    for key, value in beside.items():
+        if not isinstance(value, str):
+            _refuse(f"{name}: '{key}' is {_kind(value)} where a text is expected.")
+    return _to_model(name, content, model), beside
 
 
 def _is_content(path: str) -> bool:

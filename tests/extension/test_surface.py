@@ -14,9 +14,10 @@ pytestmark = pytest.mark.documented
 # Spellings of the documented walkthrough that the reference surface lacks. (Those that would make an abbreviation
 # ambiguous are hidden: test_spellings.py.)
 ADDED_SPELLINGS = {"batchai cluster node list": {"--name", "-n"}}
-ADDED_OPTIONS = {"batchai job wait": {"--timeout"}}
+ADDED_OPTIONS = {"batchai job wait": {"--timeout"}, "batchai cluster create": {"--engine"}}
 ADDED_COMMANDS = {
-    f"batchai local {verb}" for verb in ("up", "status", "down", "logs", "preempt", "connection-string", "reset")
+    f"batchai local {verb}"
+    for verb in ("up", "status", "down", "logs", "preempt", "engines", "connection-string", "reset")
 }
 # Options that azure-cli itself adds to commands, now or since 2019.
 OF_THE_CLI = {
