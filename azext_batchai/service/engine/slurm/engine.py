@@ -138,7 +138,9 @@ class SlurmEngine:
             host = SlurmHost((), lambda: None)
             host.lose(TaskError("NodeLost", "The node's folder is gone"))
         same_machine = greeting.machine == _own_machine()
-        enter = commands.step(block.job, greeting.host)
+        configuration = greeting.environment.get("SLURM_CONF")  # a node's own processes are not told of it
+        enter = ["/usr/bin/env", f"SLURM_CONF={configuration}"] if configuration else []
+        enter += commands.step(block.job, greeting.host)
         login = replace(spec.login, public_keys=(*spec.login.public_keys, inner_key))
         devices = greeting.environment.get("CUDA_VISIBLE_DEVICES", "")
         gpus = tuple(range(len([device for device in devices.split(",") if device])))
