@@ -77,6 +77,8 @@ examples:
             --vm-size Standard_NC6 --target 1 --image UbuntuDSVM \\
             --storage-account-name mystorage --afs-name myshare --bfs-name mycontainer --nfs MyFileServer \\
             --setup-task "apt install unzip -y" --user-name adminuser --ssh-key id_rsa.pub
+  - name: Create a cluster on this machine, whatever engine the configuration names (`az batchai local engines` lists them).
+    text: az batchai cluster create -g MyResourceGroup -w MyWorkspace -n MyCluster --vm-size Standard_NC6 --min 0 --max 4 --engine local --generate-ssh-keys
   - name: Create a cluster from a configuration file.
     text: az batchai cluster create -g MyResourceGroup -w MyWorkspace -n MyCluster -f cluster.json -p MyPassw0rd
 """
@@ -475,6 +477,15 @@ long-summary: It ends with the exit code of the program. What `az batchai local 
 examples:
   - name: Run an old script, unchanged.
     text: az batchai local run -- ./script.sh
+"""
+
+helps["batchai local engines"] = """
+type: command
+short-summary: List the engines that give clusters their nodes, this machine and the profiles of engines.json.
+long-summary: engines.json lies in the state folder; AZURE_BATCHAI_ENGINES names another file.
+examples:
+  - name: Find out whether the profiles work.
+    text: az batchai local engines --check
 """
 
 helps["batchai local connection-string"] = """

@@ -89,6 +89,14 @@ def _cluster_create(self: Any) -> None:
             validator=valid_resource_id("subnet", "--subnet"),
             help="ARM ID of the subnet to put the nodes in.",
         )
+    with self.argument_context(scope, arg_group="Nodes") as c:
+        c.argument(
+            "engine",
+            options_list=["--engine"],
+            help="Where the nodes come from: `local` (this machine) or a profile of engines.json; see "
+            "`az batchai local engines`. By default `engine` in the batchai section of the az configuration, else "
+            "the service's own default.",
+        )
     with self.argument_context(scope, arg_group="Auto Storage") as c:
         c.argument(
             "use_auto_storage",
@@ -362,6 +370,13 @@ def _local(self: Any) -> None:
     with self.argument_context("batchai local up") as c:
         c.argument(
             "port", options_list=["--port"], type=_validators.port, help="Port to listen on. By default any free one."
+        )
+    with self.argument_context("batchai local engines") as c:
+        c.argument(
+            "check",
+            options_list=["--check"],
+            action="store_true",
+            help="Try each one: are Slurm's commands, the partition and account, the shared folder and Python there?",
         )
     with self.argument_context("batchai local connection-string") as c:
         c.argument("account_name", options_list=["--account-name", "-n"], help="Name of the storage account.")

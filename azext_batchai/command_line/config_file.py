@@ -17,19 +17,28 @@ _STDIN = "-"
 
 
 def load(path: str, model: str, strict: bool = False) -> Any:
-    """The SDK model `model` (say "JobCreateParameters") that the file describes; `strict` refuses unknown keys.
+    """The SDK model `model` (say "JobCreateParameters") that the file describes; see `load_beside`."""
+    return load_beside(path, model, (), strict)[0]
+
+
+def load_beside(path: str, model: str, names: tuple[str, ...], strict: bool = False) -> tuple[Any, dict[str, str]]:
+    """The model, and the texts that the file has under `names` beside its `properties`; `strict` refuses unknown keys.
 
     `path` is `-` for standard input, or the JSON itself: az puts the contents of FILE in place of `@FILE`.
     What the file leaves out stays out of the request: the service fills in its defaults (wire.md 2).
     Raises FileOperationError or InvalidArgumentValueError, naming the file and the place in it.
     """
     name, content = read(path)
+    beside = {key: content.pop(key) for key in names if key in content}
+    for key, value in beside.items():
+        if not isinstance(value, str):
+            _refuse(f"{name}: '{key}' is {_kind(value)} where a text is expected.")
     made, unknown = to_model(name, content, model)
     if strict and unknown:
         _refuse(f"{name}: {' '.join(unknown)}")
     for what in unknown:
         logger.warning("%s: %s", name, what)
-    return made
+    return made, beside
 
 
 def read(path: str) -> tuple[str, dict[str, Any]]:

@@ -47,10 +47,12 @@ def create_cluster(  # pylint: disable=too-many-locals
     account_key: str | None = None,
     setup_task: str | None = None,
     setup_task_output: str | None = None,
+    engine: str | None = None,
 ) -> Any:
     from azure.mgmt.batchai import models
 
     from azext_batchai.command_line import config_file
+    from azext_batchai.command_line.engine import engine_header
     from azext_batchai.command_line.image import image_reference
     from azext_batchai.ssh import passwords, user_account
     from azext_batchai.storage import auto_storage
@@ -59,8 +61,9 @@ def create_cluster(  # pylint: disable=too-many-locals
     from azext_batchai.transport.existing import refuse_existing
 
     # Everything that can be wrong on this side comes before the first request.
+    beside: dict[str, Any] = {}
     if json_file:
-        cluster = config_file.load(json_file, "ClusterCreateParameters")
+        cluster, beside = config_file.load_beside(json_file, "ClusterCreateParameters", ("engine",))
     else:
         cluster = models.ClusterCreateParameters(vm_priority="dedicated")
     cluster.vm_priority = vm_priority or cluster.vm_priority
@@ -98,7 +101,8 @@ def create_cluster(  # pylint: disable=too-many-locals
     _set_setup_task(cluster, setup_task, setup_task_output)
     if subnet:
         cluster.subnet = models.ResourceId(id=subnet)
-    poller = client.clusters.begin_create(resource_group_name, workspace_name, cluster_name, cluster)
+    headers = engine_header(cmd.cli_ctx, engine or beside.get("engine"))
+    poller = client.clusters.begin_create(resource_group_name, workspace_name, cluster_name, cluster, headers=headers)
     created = finish(cmd.cli_ctx, poller, f"Creating cluster {cluster_name}")
     if created.allocation_state == "resizing" and Spinner(cmd.cli_ctx).visible:
         logger.warning(

@@ -80,6 +80,19 @@ def preempt_node(cmd: Any, node_id: str) -> dict[str, Any]:
         ) from refusal
 
 
+def list_engines(cmd: Any, check: bool = False) -> list[dict[str, Any]]:
+    """The engines of the service; with `check` what is found where each is tried."""
+    running = embedded.ensure(cmd.cli_ctx)
+    try:
+        answer = embedded.request(running, "GET", "/_local/engines/check" if check else "/_local/engines")
+    except embedded.Refusal as refusal:
+        from azure.cli.core.azclierror import ValidationError
+
+        raise ValidationError(str(refusal), recommendation="Correct the file and try again.") from refusal
+    engines: list[dict[str, Any]] = answer["engines"]
+    return engines
+
+
 def show_connection_string(client: Any, account_name: str, resource_group_name: str | None = None) -> dict[str, str]:
     """What `az storage` and the storage SDKs take to reach an account of the local service, made if need be."""
     from azext_batchai.storage import accounts

@@ -19,10 +19,11 @@ import uvicorn
 from azext_batchai._version import VERSION
 from azext_batchai.service import front, open_files
 from azext_batchai.service.app import Application
-from azext_batchai.service.arm.errors import ArmError
+from azext_batchai.service.arm.errors import ArmError, bad_request
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.connections import Connection, Connections, Listener, quiet_handler
+from azext_batchai.service.engine.slurm.profile import ProfileError
 from azext_batchai.service.instance import LOCK_FILE, Instance, process_start_time
 from azext_batchai.service.ports import Ports
 from azext_batchai.service.service import open_service
@@ -161,6 +162,8 @@ class _Run:
             return Reply(202)
         if (method, action) == ("POST", "front"):
             return Reply(200, await self._front_of_house().open(body))
+        if method == "GET" and action in ("engines", "engines/check"):
+            return await self._engines(check=action.endswith("check"))
         if method == "POST" and action.startswith("preempt/"):
             return await self._preempt(action.removeprefix("preempt/"))
         if (method, action) == ("POST", "reset"):
@@ -176,6 +179,12 @@ class _Run:
                 await controller.preempt(node_id)
                 return Reply(200, {"nodeId": node_id})
         raise ArmError(404, "NodeNotFound", f"There is no node {node_id}.")
+
+    async def _engines(self, check: bool) -> Reply:
+        try:
+            return Reply(200, {"engines": await self._service.engines.describe(check)})
+        except ProfileError as exc:
+            raise bad_request(str(exc), code="EngineNotUsable") from None
 
     def _stop_soon(self) -> None:
         log.info("%s requested", "reset" if self._reset else "shutdown")

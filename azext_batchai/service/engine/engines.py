@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import Callable
+from typing import Any
 
 from azext_batchai.service.engine.base import Engine
 from azext_batchai.service.engine.local.engine import LocalEngine
 from azext_batchai.service.engine.local.folder_files import FolderFiles
 from azext_batchai.service.engine.slurm import profile
 from azext_batchai.service.engine.slurm.engine import SlurmEngine
+from azext_batchai.service.engine.slurm.probe import probe
 from azext_batchai.service.engine.slurm.profile import Profile, ProfileError
 from azext_batchai.service.engine.slurm.queue import SlurmQueue
 from azext_batchai.service.settings import Settings
@@ -61,6 +63,17 @@ class Engines:
 
     def _reader(self, name: str) -> Callable[[], Profile]:
         return lambda: self.profile(name)
+
+    async def describe(self, check: bool) -> list[dict[str, Any]]:
+        """Every engine with its name and type, and what is found where it is tried. Raises ProfileError."""
+        found: list[dict[str, Any]] = [{"name": LOCAL, "type": LOCAL}]
+        for name, entry in self.profiles().items():
+            found.append({"name": name, "type": "slurm", "partition": entry.placement.partition or None})
+            if check:
+                found[-1]["checks"] = await probe(entry, self._settings.home)
+        for engine in found:
+            engine["default"] = engine["name"] == self._settings.engine
+        return found
 
     async def start(self) -> None:
         await asyncio.gather(*(engine.start() for engine in self._engines.values()))

@@ -23,6 +23,7 @@ import json
 import os
 import random
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -128,6 +129,7 @@ class Agent:
                 else:
                     self._on_lines(key.data)
             self._end_calls()
+        shutil.rmtree(self._place, ignore_errors=True)
         return 1
 
     def _announce(self, path: str) -> None:

@@ -34,6 +34,7 @@ from azext_batchai.service.engine.slurm import commands
 from azext_batchai.service.engine.slurm.block import Block, name_of
 from azext_batchai.service.engine.slurm.host import Greeting, SlurmHost
 from azext_batchai.service.engine.slurm.job import SlurmJob
+from azext_batchai.service.engine.slurm.options import options_of
 from azext_batchai.service.engine.slurm.profile import Profile, ProfileError
 from azext_batchai.service.engine.slurm.queue import SlurmQueue
 from azext_batchai.service.settings import Settings
@@ -137,7 +138,9 @@ class SlurmEngine:
             host = SlurmHost((), lambda: None)
             host.lose(TaskError("NodeLost", "The node's folder is gone"))
         same_machine = greeting.machine == _own_machine()
-        enter = commands.step(block.job, greeting.host)
+        configuration = greeting.environment.get("SLURM_CONF")  # a node's own processes are not told of it
+        enter = ["/usr/bin/env", f"SLURM_CONF={configuration}"] if configuration else []
+        enter += commands.step(block.job, greeting.host)
         login = replace(spec.login, public_keys=(*spec.login.public_keys, inner_key))
         devices = greeting.environment.get("CUDA_VISIBLE_DEVICES", "")
         gpus = tuple(range(len([device for device in devices.split(",") if device])))
@@ -263,27 +266,6 @@ class SlurmEngine:
         run = SlurmJob(JobRun(plan, site), plan.node_ids, look, is_lost, out_of_time)
         self._runs = [other for other in self._runs if not other.decided.is_set()] + [run]
         return run
-
-
-def options_of(profile: Profile, spec: NodeSpec) -> list[str]:
-    """The options of sbatch for a node like this."""
-    placement = profile.low_priority if spec.low_priority and profile.low_priority else profile.placement
-    size = profile.vm_sizes.get(spec.vm_size.upper())
-    gres = size.gres if size else f"gpu:{spec.gpus}" if spec.gpus else ""
-    constraint = "&".join(filter(None, (placement.constraint, size.constraint if size else "")))
-    options = ["--ntasks-per-node=1", "--no-requeue", "--no-kill", "--open-mode=append", "--export=ALL", "--chdir=/"]
-    options += ["--exclusive"] if profile.exclusive else []
-    for name, value in (
-        ("partition", placement.partition),
-        ("account", placement.account),
-        ("qos", placement.qos),
-        ("constraint", constraint),
-        ("gres", gres),
-        ("time", profile.walltime),
-    ):
-        if value:
-            options.append(f"--{name}={value}")
-    return [*options, *profile.extra]
 
 
 def _unknown(spec: NodeSpec) -> Greeting:

@@ -1,0 +1,59 @@
+"""Nodes with a network, a host name, /tmp and /dev/shm of their own: what one machine of virtual nodes would hide."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.sandbox import CHECKOUT
+from harness.slurm import SCRIPTS, daemon_environment
+
+pytestmark = [pytest.mark.invented, pytest.mark.slow]
+
+
+@pytest.fixture
+def apart() -> Iterator[Path]:
+    """The folder of a Slurm of two nodes in namespaces of their own."""
+    if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("unshare"):
+        pytest.skip("only root may make network namespaces")
+    if not shutil.which("slurmctld", path=daemon_environment()["PATH"]) or not SCRIPTS.is_dir():
+        pytest.skip("there is no Slurm on this machine, or no scripts to bring it up")
+    folder = Path(tempfile.mkdtemp(prefix="batchai-apart-", dir="/var/tmp"))
+    try:
+        subprocess.run(
+            [str(SCRIPTS / "slurm-netns-up.sh"), str(folder), "2"], env=daemon_environment(), check=True, timeout=60
+        )
+        yield folder
+    finally:
+        down = [str(SCRIPTS / "slurm-netns-down.sh"), str(folder)]
+        subprocess.run(down, env=daemon_environment(), check=True, timeout=60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.skipif(not shutil.which("mpirun"), reason="there is no Open MPI on this machine")
+def test_a_gang_on_two_machines(apart: Path) -> None:
+    torch = "torch" if importlib.util.find_spec("torch") else "no torch"
+    driver = CHECKOUT / "tests" / "slurm" / "apart.py"
+    command = [str(apart / "enter"), "ctl", sys.executable, str(driver), str(apart / "shared" / "home"), torch]
+    done = subprocess.run(
+        command, env=daemon_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert (seen["where"] in ("n0\n", "n1\n"), seen["exit code"]) == (True, 3)
+    assert seen["mpi"] == ["succeeded", None]
+    lines = [line.split() for line in seen["mpi output"].splitlines()]
+    hosts = {tuple(line[:2]) for line in lines}
+    assert hosts == {("0", "n0"), ("1", "n0"), ("2", "n1"), ("3", "n1")}
+    assert sorted((line[0], int(line[4])) for line in lines) == [(str(r), i) for r in range(4) for i in range(1, 201)]
+    assert {line[5] for line in lines} == {"end"}  # no line is torn
+    if torch == "torch":
+        assert seen["gloo"] == ["succeeded", None]
+        assert seen["gloo output"] == ["n0 3.0\n", "n1 3.0\n"]
