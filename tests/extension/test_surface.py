@@ -17,7 +17,7 @@ ADDED_SPELLINGS = {"batchai cluster node list": {"--name", "-n"}}
 ADDED_OPTIONS = {"batchai job wait": {"--timeout"}, "batchai job create": {"--dry-run", "--strict"}}
 ADDED_COMMANDS = {
     f"batchai local {verb}" for verb in ("up", "status", "down", "logs", "preempt", "connection-string", "reset")
-} | {f"batchai job {verb}" for verb in ("init", "logs", "schema", "validate")}
+} | {f"batchai job {verb}" for verb in ("init", "logs", "run", "schema", "validate")}
 # Options that azure-cli itself adds to commands, now or since 2019.
 OF_THE_CLI = {
     *("--debug", "--verbose", "--only-show-errors", "--subscription", "--cmd"),
