@@ -263,6 +263,24 @@ examples:
     text: az batchai job init --toolkit pytorch --nodes 2 -f first.json
 """
 
+helps["batchai job run"] = """
+type: command
+short-summary: Run a command line as a job, follow all its ranks, and exit as it did.
+long-summary: |
+    On this machine the workspace, the cluster and the experiment are made where they are missing, and the lines that make them are said; elsewhere they have to be there.
+    The output of the job goes to standard output and standard error; each line begins with its rank where there are several. Ctrl-C leaves the job running and says how to follow it again.
+    The exit code is that of `az batchai job wait`.
+examples:
+  - name: Run a line of the shell's.
+    text: az batchai job run -- 'echo hello from $(hostname)'
+  - name: Run a script in two processes on each of two nodes, with RANK and MASTER_ADDR set as PyTorch reads them.
+    text: az batchai job run --nodes 2 --processes 4 --env LEVEL=info -- python3 train.py --lr 0.1
+  - name: Print the job.json of a command line.
+    text: az batchai job run --nodes 2 --dry-run -- python3 train.py
+  - name: Run a job.json on a cluster of your own, and do not wait.
+    text: az batchai job run -g MyResourceGroup -w MyWorkspace -e MyExperiment -c MyCluster -f job.json --detach
+"""
+
 helps["batchai job schema"] = """
 type: command
 short-summary: Print the JSON Schema of job.json, for editors and checkers.

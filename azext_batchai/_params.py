@@ -233,7 +233,6 @@ def _job(self: Any) -> None:
             help="Most seconds to wait; then the command exits with 124 and the job goes on. By default for ever.",
         )
 
-
     with self.argument_context("batchai job create") as c:
         c.argument(
             "dry_run",
@@ -248,6 +247,7 @@ def _job(self: Any) -> None:
             help="Refuse unknown keys, and what the cluster cannot give.",
         )
     _job_files(self)
+    _job_run(self)
     with self.argument_context("batchai job logs") as c:
         c.argument(
             "rank",
@@ -264,6 +264,68 @@ def _job(self: Any) -> None:
             action="store_true",
             help="Put before each line when it came. Lines that are there already have a dash: when a job wrote them "
             "is kept nowhere.",
+        )
+
+
+def _job_run(self: Any) -> None:
+    with options.command(self, "job run") as c:
+        c.positional(
+            "words",
+            nargs="*",
+            help="The command line, after `--`. One word is a line of the shell's. On this machine it begins in "
+            "the current folder.",
+        )
+        c.argument("resource_group_name", options_list=["--resource-group", "-g"], help="Name of the resource group.")
+        options.workspace_name(c)
+        options.name(c, "experiment_name", "experiment", ["--experiment", "-e"])
+        c.argument(
+            "job_name",
+            options_list=["--name", "-n"],
+            validator=_validators.valid_name("job_name", "job"),
+            help="Name of the job. By default a new one.",
+        )
+        c.argument(
+            "cluster",
+            options_list=["--cluster", "-c"],
+            validator=valid_name_or_id("cluster", "cluster"),
+            help="Name of the cluster to run on, or its ARM ID.",
+        )
+        c.argument(
+            "json_file",
+            options_list=["--config-file", "-f"],
+            help="A job.json in place of a command line (docs/job.md).",
+        )
+        c.argument("nodes", options_list=["--nodes"], type=_validators.positive, help="Number of nodes. By default 1.")
+        c.argument(
+            "processes",
+            options_list=["--processes"],
+            type=_validators.positive,
+            help="Number of processes over all nodes. By default one for each node.",
+        )
+        c.argument(
+            "toolkit",
+            get_enum_type(["custom", "custommpi", "pytorch", "horovod", "chainer"]),
+            options_list=["--toolkit"],
+            help="What starts the processes. By default custom for one; for several pytorch, which needs no MPI, where "
+            "the command line is a Python script, else custommpi.",
+        )
+        c.argument("image", options_list=["--image"], help="Container image to run in.")
+        c.argument("env", options_list=["--env"], action="append", help="Variable NAME=VALUE. Can be repeated.")
+        c.argument(
+            "secret",
+            options_list=["--secret"],
+            action="append",
+            help="Secret variable: NAME takes its value from your environment, NAME=- asks for it. Can be repeated.",
+        )
+        c.argument("detach", options_list=["--detach"], action="store_true", help="Do not follow the job; show it.")
+        c.argument(
+            "timeout",
+            options_list=["--timeout"],
+            type=_validators.positive,
+            help="Most seconds to follow the job; then the command exits with 124 and the job goes on.",
+        )
+        c.argument(
+            "dry_run", options_list=["--dry-run"], action="store_true", help="Only print the job.json, without secrets."
         )
 
 

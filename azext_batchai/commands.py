@@ -64,6 +64,9 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_command("terminate", "terminate_job", **destructive)
         g.custom_command("delete", "delete_job", **destructive)
 
+    with group("batchai job", "job_run", None) as g:
+        g.custom_command("run", "run_job")
+
     with group("batchai job node", "node", clients.batchai) as g:
         g.custom_command("list", "list_job_nodes", table_transformer=table.nodes)
         g.custom_command("exec", "exec_on_job_node")

@@ -52,7 +52,7 @@ def create_job(  # pylint: disable=too-many-locals
         _refuse_problems(json_file, job, existing if strict else None)
     if dry_run:
         _warn_of_cluster(job, existing)
-        return _without_secrets(job.serialize())
+        return without_secrets(job.serialize())
     flags = MountFlags(
         *(nfs, nfs_mount_path, azure_file_share, afs_mount_path, container_name, container_mount_path),
         *(account_name, account_key),
@@ -148,13 +148,13 @@ def _warn_of_cluster(job: Any, cluster: Any) -> None:
         logger.warning("%s", problem)
 
 
-def _without_secrets(value: Any) -> Any:
+def without_secrets(value: Any) -> Any:
     """A request body as it may be shown."""
     if isinstance(value, list):
-        return [_without_secrets(item) for item in value]
+        return [without_secrets(item) for item in value]
     if not isinstance(value, dict):
         return value
-    shown = {key: _without_secrets(item) for key, item in value.items() if key not in ("accountKey", "password")}
+    shown = {key: without_secrets(item) for key, item in value.items() if key not in ("accountKey", "password")}
     if "secrets" in shown:
         shown["secrets"] = [{key: item[key] for key in item if key != "value"} for item in shown["secrets"]]
     return shown
@@ -213,11 +213,10 @@ def show_logs(
 ) -> None:
     """Write the output of the job's processes, each line with its rank where there are several."""
     from azext_batchai.jobs import logs
-    from azext_batchai.jobs.ranks import STDERR, STDOUT
     from azext_batchai.jobs.state import describe
 
     names = (resource_group_name, workspace_name, experiment_name, job_name)
-    wanted = logs.Wanted(STDERR if stderr else STDOUT, rank, tail, timestamps)
+    wanted = logs.Wanted((logs.STDERR if stderr else logs.STDOUT,), rank, tail, timestamps)
     if not follow:
         logs.show(cmd.cli_ctx, client, names, wanted)
         return

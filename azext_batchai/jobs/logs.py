@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import os
 import re
 import sys
@@ -17,7 +18,7 @@ from knack.log import get_logger
 from azext_batchai import _client_factory as clients
 from azext_batchai.command_line.exit_status import ExitStatus, discard_output
 from azext_batchai.command_line.progress import Spinner
-from azext_batchai.jobs.ranks import file_of, ranks
+from azext_batchai.jobs.ranks import STDERR, STDOUT, file_of, ranks
 from azext_batchai.jobs.state import FINISHED, describe, queue_reason
 from azext_batchai.jobs.stream import JobFile, Output, Reader, Sink, is_gone
 
@@ -28,18 +29,23 @@ _LINE_END = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)
 _LONGEST_LINE = 1 << 20  # bytes; what is longer is written in pieces
 # Seconds between two looks.
 _LOCAL_INTERVAL, _REMOTE_INTERVAL = 0.2, 1.0
+_FAREWELL = "No longer following the job; it goes on."
 _COLOURS = (36, 33, 32, 35, 34, 31)
 _TAIL_BLOCK, _USUAL_LINE = 64 * 1024, 256  # bytes
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to show: `ranks` None for all of them, `tail` None for all lines of each."""
+    """What to show: `ranks` None for all of them, `tail` None for all lines of each.
 
-    stream: str
+    One stream goes to stdout, STDOUT and STDERR each to its own. `or_else_fail`: a job without any output is an error.
+    """
+
+    streams: tuple[str, ...] = (STDOUT,)
     ranks: list[str] | None = None
     tail: int | None = None
     timestamps: bool = False
+    or_else_fail: bool = True
     coloured: bool = False
 
 
@@ -52,22 +58,36 @@ def show(cli_ctx: Any, client: Any, names: tuple[str, ...], wanted: Wanted) -> N
         _logs(cli_ctx, client, names, wanted, spinner).show()
 
 
-def follow(cli_ctx: Any, client: Any, names: tuple[str, ...], wanted: Wanted) -> Any:
-    """Write what there is and what comes, until the job has ended; returns the job (SDK) as it is then. See `show`."""
+def follow(
+    cli_ctx: Any,
+    client: Any,
+    names: tuple[str, ...],
+    wanted: Wanted,
+    timeout: int | None = None,
+    farewell: str = _FAREWELL,
+) -> Any:
+    """Write what there is and what comes, until the job has ended; returns the job (SDK) as it is then. See `show`.
+
+    `timeout`: most seconds to follow it, after which az ends; `farewell`: what is said where the job goes on.
+    """
     interval = _LOCAL_INTERVAL if clients.is_local(cli_ctx) else _REMOTE_INTERVAL
-    with _until_interrupted(cli_ctx) as spinner:
-        return _logs(cli_ctx, client, names, wanted, spinner).follow(interval)
+    with _until_interrupted(cli_ctx, farewell) as spinner:
+        return _logs(cli_ctx, client, names, wanted, spinner).follow(interval, timeout)
 
 
 @contextlib.contextmanager
-def _until_interrupted(cli_ctx: Any) -> Iterator[Spinner]:
+def _until_interrupted(cli_ctx: Any, farewell: str = _FAREWELL) -> Iterator[Spinner]:
     with Spinner(cli_ctx) as spinner:
         try:
             yield spinner
         except KeyboardInterrupt:
             spinner.clear()
-            logger.warning("No longer following the job; it goes on.")
+            logger.warning("%s", farewell)
             sys.exit(ExitStatus.INTERRUPTED)
+        except TimeoutError:
+            spinner.clear()
+            logger.warning("%s", farewell)
+            sys.exit(ExitStatus.TIMED_OUT)
         except BrokenPipeError:
             discard_output()
             sys.exit(ExitStatus.BROKEN_PIPE)
@@ -92,7 +112,10 @@ class _Logs:
     ) -> None:
         self._client, self._files, self._job = client, files, job
         self._wanted, self._spinner = wanted, spinner
-        self._output = Output(sys.stdout)
+        both = len(wanted.streams) > 1
+        self._outputs = {
+            stream: Output(sys.stderr if both and stream == STDERR else sys.stdout) for stream in wanted.streams
+        }
         self._readers: dict[str, Reader] = {}
         self._lines: dict[str, _Lines] = {}
         self._sizes: dict[str, int | None] = {}
@@ -105,9 +128,13 @@ class _Logs:
         if not self._readers:
             self._say_nothing_there(job)
 
-    def follow(self, interval: float) -> Any:
-        """Write what there is and what comes, until the job has ended; returns the job as it is then."""
-        told = False
+    def follow(self, interval: float, timeout: int | None) -> Any:
+        """Write what there is and what comes, until the job has ended; returns the job as it is then.
+
+        Raises TimeoutError after that many seconds.
+        """
+        told = not self._wanted.or_else_fail
+        until = None if timeout is None else time.monotonic() + timeout
         while True:
             # Asked before reading: what is read after a final state is all there is.
             job = self._job()
@@ -115,9 +142,11 @@ class _Logs:
             self._copy_news(job, finished)
             if finished:
                 self._spinner.clear()
-                if not self._readers:
+                if not self._readers and self._wanted.or_else_fail:
                     self._say_nothing_there(job)
                 return job
+            if until is not None and time.monotonic() > until:
+                raise TimeoutError
             if not self._readers:
                 if not told:
                     logger.warning("Waiting for the job to write ...")
@@ -125,7 +154,8 @@ class _Logs:
                 if self._spinner.visible:
                     reason = queue_reason(self._client, job) if job.execution_state == "queued" else ""
                     self._spinner.show(f"Job {job.name} is {job.execution_state}{': ' + reason if reason else ''}")
-            time.sleep(interval)
+            # The first output is waited for more eagerly.
+            time.sleep(interval if self._readers else interval / 4)
 
     def _copy_news(self, job: Any, finished: bool) -> None:
         of_job = ranks(job)
@@ -133,14 +163,14 @@ class _Logs:
         if not chosen:
             _refuse_ranks(job, of_job)
         known = {file.name: file for file in self._listing()}
-        for rank in chosen:
-            name = file_of(self._wanted.stream, rank)
+        for stream, rank in itertools.product(self._wanted.streams, chosen):
+            name = file_of(stream, rank)
             file = known.get(name)
             if name not in self._readers:
                 if not file or not file.download_url:
                     continue
                 self._spinner.clear()
-                self._begin(rank, name, file, alone=len(chosen) == 1)
+                self._begin(stream, name, file, "" if len(chosen) == 1 else rank, chosen.index(rank))
             size = file.content_length if file else None
             # What has not grown need not be asked for; the end is read in any case.
             if finished or size is None or size != self._sizes.get(name):
@@ -150,13 +180,13 @@ class _Logs:
                 self._lines[name].close()
         self._looked = True
 
-    def _begin(self, rank: str, name: str, file: Any, alone: bool) -> None:
+    def _begin(self, stream: str, name: str, file: Any, rank: str, number: int) -> None:
         self._readers[name] = Reader(JobFile(name, self._files, self._job), file.download_url)
-        number = len(self._lines)
-        prefix = "" if alone else f"[{rank}] "
+        prefix = f"[{rank}] " if rank else ""
         if prefix and self._wanted.coloured:
             prefix = f"\x1b[{_COLOURS[number % len(_COLOURS)]}m[{rank}]\x1b[0m "
-        self._lines[name] = _Lines(self._output, prefix.encode(), self._time if self._wanted.timestamps else None)
+        time_of_line = self._time if self._wanted.timestamps else None
+        self._lines[name] = _Lines(self._outputs[stream], prefix.encode(), time_of_line)
         if self._wanted.tail is not None and not self._looked:
             _copy_last_lines(self._readers[name], file.content_length or 0, self._wanted.tail, self._lines[name])
 
@@ -181,7 +211,7 @@ class _Logs:
             from azure.cli.core.azclierror import ResourceNotFoundError
 
             raise ResourceNotFoundError(
-                f"Job {job.name} has ended without writing to {self._wanted.stream}.",
+                f"Job {job.name} has ended without writing to {self._wanted.streams[0]}.",
                 recommendation=f"{describe(job)} `az batchai job file list` shows what it has written.",
             )
         reason = queue_reason(self._client, job) if job.execution_state == "queued" else ""

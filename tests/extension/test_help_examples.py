@@ -91,6 +91,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     made = tmp_path_factory.mktemp("examples")
     for name, content in CONFIGURATION_FILES.items():
         (made / name).write_text(json.dumps({"properties": content}), encoding="utf-8")
+    (made / "train.py").write_text("print('trained')\n", encoding="utf-8")
     (made / "id_rsa.pub").write_bytes(Path(generate_keys()).read_bytes())
     apt = made / "bin" / "apt"
     apt.parent.mkdir()
@@ -192,6 +193,9 @@ def test_example_of_local(home: Path, folder: Path, name: str, text: str) -> Non
 def run(text: str, *more: str) -> None:
     program, *words = shlex.split(text.replace("\\\n", " "))
     assert program == "az"
+    if "--" in words:  # what follows is no option of az
+        place = words.index("--")
+        words, more = words[:place], (*more, *words[place:])
     endless = [said for pattern, said in ENDLESS.items() if re.search(pattern, text)]
     if endless:
         _run_until(endless[0], [*words, *more])

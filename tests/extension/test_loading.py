@@ -98,7 +98,8 @@ def test_examples_use_options_that_exist(table):
         for example in yaml.safe_load(helps[name])["examples"]:
             words = shlex.split(example["text"].replace("\\\n", " "))
             assert " ".join(words).startswith(f"az {name}"), example
-            used = {word for word in words if re.fullmatch(r"-[a-zA-Z]|--[a-z][-a-z]+", word)}
+            of_az = words[: words.index("--")] if "--" in words else words
+            used = {word for word in of_az if re.fullmatch(r"-[a-zA-Z]|--[a-z][-a-z]+", word)}
             unknown = used - options - {"-o", "--query", "--yes", "-y", "--no-wait"}
             assert not unknown, f"{name}: {unknown}"
 

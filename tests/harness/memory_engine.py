@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -208,6 +208,14 @@ class MemoryEngine:
                 )
             )
         return given
+
+    @property
+    def node_idle_seconds(self) -> float | None:
+        return None
+
+    @property
+    def not_supported(self) -> Collection[str]:
+        return ()
 
     def pending_reason(self, node_id: str) -> str:
         return self.world.reasons.get(node_id, "")

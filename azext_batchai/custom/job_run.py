@@ -1,0 +1,137 @@
+"""az batchai job run"""
+
+# The parameters of a command are its flags. pylint: disable=too-many-positional-arguments
+
+from __future__ import annotations
+
+from typing import Any
+
+from knack.log import get_logger
+
+from azext_batchai import _client_factory as clients
+from azext_batchai.command_line.exit_status import end
+
+logger = get_logger(__name__)
+
+
+def run_job(  # pylint: disable=too-many-locals
+    cmd: Any,
+    words: list[str] | None = None,
+    resource_group_name: str = "batchai",
+    workspace_name: str = "default",
+    experiment_name: str = "default",
+    cluster: str = "default",
+    job_name: str | None = None,
+    json_file: str | None = None,
+    nodes: int | None = None,
+    processes: int | None = None,
+    toolkit: str | None = None,
+    image: str | None = None,
+    env: list[str] | None = None,
+    secret: list[str] | None = None,
+    detach: bool = False,
+    timeout: int | None = None,
+    dry_run: bool = False,
+) -> Any:
+    """Create a job, follow all its ranks and end as it does."""
+    from azext_batchai.jobs import logs, run
+    from azext_batchai.jobs.state import describe, exit_status
+
+    is_local = clients.is_local(cmd.cli_ctx)
+    request = run.Request(
+        words or (), nodes, processes, toolkit, image, env or (), secret or (), _folder(is_local, image)
+    )
+    job = _job(request, json_file)
+    job_name = job_name or run.new_name()
+    if dry_run:
+        from azext_batchai.custom.job import without_secrets
+
+        return without_secrets(job.serialize())
+    client = clients.batchai(cmd.cli_ctx)
+    names = (resource_group_name, workspace_name, experiment_name, job_name)
+    _submit(cmd, client, run.Places(*names[:3], cluster), job, job_name, is_local)
+    of_job = "-g {} -w {} -e {} -n {}".format(*names)
+    if detach:
+        logger.warning("Job %s is submitted. Follow it with: az batchai job logs %s --follow", job_name, of_job)
+        return client.jobs.get(*names)
+    wanted = logs.Wanted((logs.STDOUT, logs.STDERR), or_else_fail=False)
+    again = f"The job goes on. Follow it again with: az batchai job logs {of_job} --follow"
+    ended = logs.follow(cmd.cli_ctx, client, names, wanted, timeout, again)
+    status = exit_status(ended)
+    if ended.execution_state == "failed":
+        logger.warning("%s", describe(ended))
+    if status:
+        end(cmd.cli_ctx, status)
+    return None
+
+
+def _job(request: Any, json_file: str | None) -> Any:
+    """The SDK model of what is to run. Raises MutuallyExclusiveArgumentError, RequiredArgumentMissingError."""
+    from azext_batchai.command_line import config_file
+    from azext_batchai.jobs import run
+
+    if bool(request.words) == bool(json_file):
+        from azure.cli.core.azclierror import MutuallyExclusiveArgumentError, RequiredArgumentMissingError
+
+        kind = MutuallyExclusiveArgumentError if json_file else RequiredArgumentMissingError
+        raise kind(
+            "A job is either a command line or a configuration file.",
+            recommendation="Write `az batchai job run -- python train.py`, or `az batchai job run -f job.json`.",
+        )
+    if json_file:
+        _refuse_beside_file(request)
+        return config_file.load(json_file, "JobCreateParameters")
+    job, _ = config_file.to_model("The job", {"properties": run.properties(request)}, "JobCreateParameters")
+    return job
+
+
+def _refuse_beside_file(request: Any) -> None:
+    given = {
+        "--nodes": request.nodes,
+        "--processes": request.processes,
+        "--toolkit": request.toolkit,
+        "--image": request.image,
+        "--env": request.environment,
+        "--secret": request.secrets,
+    }
+    beside = [option for option, value in given.items() if value]
+    if beside:
+        from azure.cli.core.azclierror import MutuallyExclusiveArgumentError
+
+        raise MutuallyExclusiveArgumentError(
+            f"{', '.join(beside)} and --config-file exclude each other.", recommendation="Say it in the file."
+        )
+
+
+def _submit(cmd: Any, client: Any, places: Any, job: Any, job_name: str, is_local: bool) -> None:
+    from azure.mgmt.batchai import models
+
+    from azext_batchai.command_line.progress import finish
+    from azext_batchai.custom.cluster import create_cluster
+    from azext_batchai.jobs import run
+    from azext_batchai.storage.mounts import MountFlags, Mounts
+    from azext_batchai.transport.existing import refuse_existing
+
+    in_workspace = (places.group, places.workspace)
+
+    def make_cluster() -> Any:
+        scale = {"min_nodes": 0, "max_nodes": run.MOST_NODES}
+        return create_cluster(
+            cmd, client, *in_workspace, places.cluster, vm_size=run.VM_SIZE, use_auto_storage=True, **scale
+        )
+
+    cluster = run.provide(client, places, is_local, make_cluster)
+    refuse_existing(client.jobs.get, "job", *in_workspace, places.experiment, job_name)
+    job.cluster = models.ResourceId(id=cluster.id)
+    job.std_out_err_path_prefix = job.std_out_err_path_prefix or run.output_of(cluster)
+    flags = MountFlags(None, "", None, "", None, "", None, None)
+    job.mount_volumes = Mounts(cmd.cli_ctx, client, *in_workspace, flags).complete(job.mount_volumes)
+    poller = client.jobs.begin_create(*in_workspace, places.experiment, job_name, job)
+    finish(cmd.cli_ctx, poller, f"Submitting job {job_name}")
+
+
+def _folder(is_local: bool, image: str | None) -> str | None:
+    """A job of this machine begins where its user is; one in an image, or elsewhere, sees no such folder."""
+    import os
+
+    return os.getcwd() if is_local and not image else None
