@@ -119,7 +119,8 @@ class Invariants:
             yield f"{who} has not ended: {state} {info} {self._counts_of(properties)}"
             return
         errors = [error["code"] for error in info.get("errors", ())]
-        if job.terminated == ACKNOWLEDGED and errors != ["JobTerminated"]:
+        late = job.kind == "limited" and errors == ["JobTimedOut"]  # its time was up before
+        if job.terminated == ACKNOWLEDGED and errors != ["JobTerminated"] and not late:
             yield f"{who} was terminated and is {state} {errors}"
         if len({line.split("/")[0] for line in lines} - {"*"}) > attempt:
             yield f"{who} was started more often than its {attempt} attempts: {lines}"

@@ -1,22 +1,25 @@
 """The service with fault points around commits, renames, links and process starts: run as its __main__.py is.
 
 CRASH_AT says at which point it dies, CRASH_RUNNERS how likely a runner does (both may be empty), CRASH_LOG is the file
-of last words.
+of last words; CRASH_DESCRIPTORS is how many files it may have open in its first seconds.
 """
 
 import asyncio
 import functools
 import os
+import resource
 import runpy
 import shutil  # noqa: F401  # looks at the functions of `os` when it is imported: before they change
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
+DESCRIPTORS_SECONDS = 2.0
 sys.path.insert(0, str(HERE))
 
 from faults import FILE_CALLS, Faults  # noqa: E402
@@ -71,6 +74,12 @@ def install_in_host() -> None:
 
 
 if __name__ == "__main__":
+    descriptors = int(os.environ.get("CRASH_DESCRIPTORS", "0"))
+    if descriptors:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, limits[1]))
+        threading.Timer(DESCRIPTORS_SECONDS, resource.setrlimit, (resource.RLIMIT_NOFILE, limits)).start()
+        resource.setrlimit = lambda *_: None  # the service would like more
     install()
     install_in_host()
     runpy.run_path(str(CHECKOUT / "azext_batchai/service/__main__.py"), run_name="__main__")

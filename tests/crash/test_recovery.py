@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,29 @@ def test_a_job_goes_on_although_a_key_is_damaged(crashes: Crashes, key: str) -> 
     assert crashes.wait_for_job("job")["executionInfo"]["exitCode"] == 6
 
 
+@pytest.mark.parametrize("descriptors", [17, 20, 22])
+def test_jobs_go_on_although_descriptors_are_short(crashes: Crashes, descriptors: int) -> None:
+    crashes.create_cluster(nodes=6)
+    for number in range(6):
+        waits = LONG.replace("begun", f"begun{number}").replace("pid.new", f"{number}.new")
+        line = f"{waits}; echo {number} >> ended; exit {number}"
+        crashes.create_job(f"job{number}", line)
+    for number in range(6):
+        crashes.begun(f"begun{number}")
+    pids = [int((crashes.share / f"begun{number}").read_text()) for number in range(6)]
+    crashes.restart(descriptors=str(descriptors))
+    time.sleep(2.5)  # it tries until it may have more
+    assert all(map(alive, pids))
+    if not crashes.service.process or crashes.service.process.poll() is not None:
+        crashes.restart()  # so few that it could not even start
+    states = {crashes.properties(crashes.job(f"job{number}"))["executionState"] for number in range(6)}
+    assert states == {"running"}
+    (crashes.share / "go").touch()
+    for number in range(6):
+        assert crashes.wait_for_job(f"job{number}")["executionInfo"]["exitCode"] == number
+    assert sorted((crashes.share / "ended").read_text().split()) == [str(number) for number in range(6)]
+
+
 def test_a_gang_that_has_lost_a_node_ends_everywhere_and_runs_again(crashes: Crashes) -> None:
     crashes.create_cluster(nodes=2)
     line = 'echo $AZ_BATCHAI_TASK_INDEX $$ >> "$AZ_BATCHAI_MOUNT_ROOT/afs/pids"; sleep 1000'
@@ -221,6 +245,17 @@ def test_a_node_that_was_leaving_goes_with_all_that_runs_there(crashes: Crashes)
     crashes.wait_for_cluster()
     assert not alive(pid)
     assert not list((crashes.service.home / "nodes").iterdir())
+
+
+def test_a_new_cluster_has_its_initial_nodes(crashes: Crashes) -> None:
+    crashes.restart(at="after COMMIT:2")
+    scale = {"autoScale": {"minimumNodeCount": 0, "initialNodeCount": 2, "maximumNodeCount": 2}}
+    body = crashes.cluster_body(scaleSettings=scale)
+    with pytest.raises(OSError):
+        crashes.call("PUT", f"{crashes.workspace}/clusters/cluster", body)
+    crashes.dies()
+    crashes.restart()
+    crashes.wait_for_cluster(idle=2)
 
 
 # A machine that is started anew

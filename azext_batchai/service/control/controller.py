@@ -189,6 +189,9 @@ class ClusterController:
     def resume(self, unfinished: list[Record]) -> None:
         """Take up nodes and the cluster's unfinished jobs as an earlier service left them."""
         self.nodes.resume()
+        cluster = self._state.store.get(self.key)
+        if cluster and cluster.internal["nextNode"] == 1:
+            self.begin()  # the earlier service had not come to it
         for job in unfinished:
             if job.properties["executionState"] == "queued":
                 self.enqueue(job)
