@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.engine.base import JobOutcome, TaskError
 from azext_batchai.service.model import job_states
 from harness.plane import EXPERIMENT, WORKSPACE, Answer, Plane, job_path
@@ -650,11 +651,12 @@ async def test_preemption_by_hand(plane: Plane) -> None:
     assert (plane.numbers(), plane.world.started) == ([2], ["a", "a"])
     assert plane.nodes_of("a") == list(plane.nodes())
     assert plane.world.of_job("a").plan.notes == (f"the job runs again: node {node} was preempted",)
-    with pytest.raises(Exception, match="has no node"):
+    with pytest.raises(ArmError, match="has no node") as missing:
         await plane.controller().preempt(node)
     await plane.cluster(1, name="d")
-    with pytest.raises(Exception, match="not preempted"):
+    with pytest.raises(ArmError, match="not preempted") as dedicated:
         await plane.controller("d").preempt(next(iter(plane.nodes("d"))))
+    assert (missing.value.status, dedicated.value.status) == (404, 409)
 
 
 async def test_a_leaving_node_cannot_be_preempted(plane: Plane) -> None:
@@ -662,7 +664,7 @@ async def test_a_leaving_node_cannot_be_preempted(plane: Plane) -> None:
     await plane.cluster(1, vmPriority="lowpriority")
     [node] = plane.nodes()
     await plane.rescale(0)
-    with pytest.raises(Exception, match="has no node"):
+    with pytest.raises(ArmError, match="has no node"):
         await plane.controller().preempt(node)
 
 

@@ -297,9 +297,9 @@ class _MemoryJob:
         if errors:
             raise errors.pop(0)
         run = self._engine.world.runs.get(_run_key(self._plan))
-        if run and run.outcome is None:
+        if run:
             run.stops += 1
-            if "stop" in self._engine.world.automatic:
+            if run.outcome is None and "stop" in self._engine.world.automatic:
                 self._engine._finish(run, JobOutcome(143))
 
     async def clean_up(self) -> None:

@@ -50,11 +50,11 @@ class _Run:
     """
 
     nodes: Sequence[Node]
+    stopping: bool
     handle: JobHandle | None = None
     ended: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     timer: asyncio.TimerHandle | None = None
     preemption: asyncio.TimerHandle | None = None
-    stopping: bool = False
     over: bool = False
 
     def cancel_timers(self) -> None:
@@ -328,7 +328,7 @@ class ClusterController:
     # Jobs
 
     def _launch(self, job: Record, nodes: Sequence[Node], resume: bool) -> None:
-        run = _Run(nodes, stopping=bool(job.internal.get("intent")))  # an earlier service was about to stop it
+        run = _Run(nodes, bool(job.internal.get("intent")))  # an earlier service was about to stop it
         self._runs[job.key] = run
         for node in nodes:
             self.nodes.occupy(node, job.key)
