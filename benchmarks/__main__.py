@@ -1,6 +1,6 @@
 """`make bench`: figures beside their peers or floors, measured in the same run on this machine.
 
-python benchmarks [all|commands|load] [--rounds N] [--jobs N] [--load-rounds N]
+python benchmarks [all|commands|load|slurm] [--rounds N] [--jobs N] [--load-rounds N]
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import load
 import output
 from measure import Row, cpu_ticks, milliseconds, pairs, percentile, resident_megabytes, table, verdict, wall
 from rig import AZ, Rig, idle_nodes, job, output_of, prepare, rig, start_service, stop_service
+
+import slurm
 
 
 def whole_commands(bench: Rig, rounds: int) -> list[Row]:
@@ -185,7 +187,8 @@ def under_load(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks")
-    parser.add_argument("what", nargs="?", choices=("all", "commands", "load"), default="all", help="which table")
+    tables = ("all", "commands", "load", "slurm")
+    parser.add_argument("what", nargs="?", choices=tables, default="all", help="which table")
     parser.add_argument("--rounds", type=int, default=21, help="pairs of whole commands, and starts of the service")
     parser.add_argument("--jobs", type=int, default=200, help="jobs whose start is measured")
     parser.add_argument("--load-rounds", type=int, default=3, help="how often each thing under load is measured")
@@ -196,6 +199,8 @@ def main() -> None:
         print()
     if options.what in ("all", "load"):
         under_load(options)
+    if options.what == "slurm":
+        print(table(slurm.rows(options.jobs)))
 
 
 if __name__ == "__main__":

@@ -34,10 +34,10 @@ def throughput(rounds: int, jobs: int = 1000) -> list[Row]:
     rates, accepted, costs, floors = [], [], [], []
     with service_alone(AT_ONCE) as service:
         pid = service.facts["pid"]
-        _run_jobs(service, "warm", 50)
+        run_jobs(service, "warm", 50)
         for number in range(rounds):
             cost = processor_seconds(pid)
-            sent, ended = _run_jobs(service, f"r{number}", jobs)
+            sent, ended = run_jobs(service, f"r{number}", jobs)
             costs.append((processor_seconds(pid) - cost) / jobs)
             accepted.append(jobs / sent)
             rates.append(jobs / ended)
@@ -58,7 +58,7 @@ def _rate(number: float) -> str:
     return f"{number:.0f}/s"
 
 
-def _run_jobs(service: Service, name: str, jobs: int) -> tuple[float, float]:
+def run_jobs(service: Service, name: str, jobs: int) -> tuple[float, float]:
     """Seconds until all were accepted, and until all have ended."""
     body = job(service, "true")
     failures: list[BaseException] = []

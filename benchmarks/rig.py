@@ -38,6 +38,7 @@ class Service:
 
     def reconnect(self) -> None:
         self._connection.close()
+        self.__post_init__()  # a service started anew has another port
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {self.facts['token']}", "Content-Type": "application/json"}
