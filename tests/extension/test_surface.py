@@ -14,10 +14,14 @@ pytestmark = pytest.mark.documented
 # Spellings of the documented walkthrough that the reference surface lacks. (Those that would make an abbreviation
 # ambiguous are hidden: test_spellings.py.)
 ADDED_SPELLINGS = {"batchai cluster node list": {"--name", "-n"}}
-ADDED_OPTIONS = {"batchai job wait": {"--timeout"}, "batchai job create": {"--dry-run", "--strict"}}
+ADDED_OPTIONS = {
+    "batchai job show": {"--as-config"},
+    "batchai job wait": {"--timeout"},
+    "batchai job create": {"--dry-run", "--strict"},
+}
 ADDED_COMMANDS = {
     f"batchai local {verb}" for verb in ("up", "status", "down", "logs", "preempt", "connection-string", "reset")
-} | {f"batchai job {verb}" for verb in ("init", "logs", "run", "schema", "validate")}
+} | {f"batchai job {verb}" for verb in ("init", "logs", "resubmit", "run", "schema", "validate")}
 # Options that azure-cli itself adds to commands, now or since 2019.
 OF_THE_CLI = {
     *("--debug", "--verbose", "--only-show-errors", "--subscription", "--cmd"),
