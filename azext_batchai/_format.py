@@ -86,6 +86,11 @@ def jobs(item: Row) -> Row:
     }
 
 
+def job(item: Any) -> Any:
+    """Also of `job show --as-config`, which is no job."""
+    return item["properties"] if isinstance(item, dict) and "name" not in item else jobs(item)
+
+
 @_rows
 def files(item: Row) -> Row:
     is_file = item["fileType"] == "file"

@@ -238,6 +238,8 @@ short-summary: Show a job.
 examples:
   - name: Show the state and the exit code of a job.
     text: az batchai job show -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob -o table
+  - name: Print the job.json that makes such a job.
+    text: az batchai job show -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --as-config
 """
 
 helps["batchai job wait"] = """
@@ -261,6 +263,16 @@ long-summary: It is for clusters with --use-auto-storage, whose share has the sc
 examples:
   - name: Write a job.json that runs train.py in a process on each of two nodes.
     text: az batchai job init --toolkit pytorch --nodes 2 -f first.json
+"""
+
+helps["batchai job resubmit"] = """
+type: command
+short-summary: Submit a job once more, as it was or changed.
+examples:
+  - name: Submit a job once more, under a new name.
+    text: az batchai job resubmit -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
+  - name: Submit it with another command line.
+    text: az batchai job resubmit -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --new-name Other --set customToolkitSettings.commandLine="echo again"
 """
 
 helps["batchai job run"] = """

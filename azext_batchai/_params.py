@@ -200,7 +200,7 @@ def _experiment(self: Any) -> None:
 
 
 def _job(self: Any) -> None:
-    for verb in ("create", "show", "wait", "logs", "terminate", "delete"):
+    for verb in ("create", "show", "wait", "logs", "resubmit", "terminate", "delete"):
         with options.command(self, f"job {verb}") as c:
             options.workspace_name(c, id_part="name")
             options.name(c, "experiment_name", "experiment", ["--experiment", "-e"], id_part="child_name_1")
@@ -248,6 +248,7 @@ def _job(self: Any) -> None:
         )
     _job_files(self)
     _job_run(self)
+    _job_again(self)
     with self.argument_context("batchai job logs") as c:
         c.argument(
             "rank",
@@ -264,6 +265,43 @@ def _job(self: Any) -> None:
             action="store_true",
             help="Put before each line when it came. Lines that are there already have a dash: when a job wrote them "
             "is kept nowhere.",
+        )
+
+
+def _job_again(self: Any) -> None:
+    with self.argument_context("batchai job show") as c:
+        c.argument(
+            "as_config",
+            options_list=["--as-config"],
+            action="store_true",
+            help="Print the job.json that makes such a job, without keys and secrets, which the service shows nobody.",
+        )
+    with self.argument_context("batchai job resubmit") as c:
+        c.argument(
+            "new_name",
+            options_list=["--new-name"],
+            validator=_validators.valid_name("new_name", "job"),
+            help="Name of the new job. By default the old one's with a number.",
+        )
+        c.argument(
+            "cluster",
+            options_list=["--cluster", "-c"],
+            id_part=None,
+            validator=valid_name_or_id("cluster", "cluster"),
+            help="Name of another cluster to run on, or its ARM ID.",
+        )
+        c.argument(
+            "settings",
+            options_list=["--set"],
+            action="append",
+            help="KEY=VALUE with a key of job.json such as `nodeCount` or `pyTorchSettings.commandLineArgs`; the value "
+            "is JSON, or else text. Can be repeated.",
+        )
+        c.argument(
+            "secret",
+            options_list=["--secret"],
+            action="append",
+            help="Secret of the job: NAME takes its value from your environment, NAME=- asks for it. Can be repeated.",
         )
 
 

@@ -55,7 +55,7 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai job", "job", clients.jobs) as g:
         g.custom_command("create", "create_job", client_factory=clients.batchai)
         g.custom_command("list", "list_jobs", table_transformer=table.jobs)
-        g.custom_show_command("show", "show_job", client_factory=clients.batchai, table_transformer=table.jobs)
+        g.custom_show_command("show", "show_job", client_factory=clients.batchai, table_transformer=table.job)
         g.custom_command("init", "init_job", client_factory=None)
         g.custom_command("schema", "show_schema", client_factory=None)
         g.custom_command("validate", "validate_job", client_factory=None)
@@ -66,6 +66,7 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
 
     with group("batchai job", "job_run", None) as g:
         g.custom_command("run", "run_job")
+        g.custom_command("resubmit", "resubmit_job", client_factory=clients.batchai)
 
     with group("batchai job node", "node", clients.batchai) as g:
         g.custom_command("list", "list_job_nodes", table_transformer=table.nodes)

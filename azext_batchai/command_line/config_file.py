@@ -48,7 +48,11 @@ def read(path: str) -> tuple[str, dict[str, Any]]:
     else:
         name = "The configuration on standard input" if path == _STDIN else path
         text = _read(path)
-    return name, _wrapped(name, _parse(name, text))
+    content = _parse(name, text)
+    try:
+        return name, _wrapped(name, content)
+    except RecursionError:  # an alias in YAML may hold itself
+        _refuse(f"{name} is nested too deeply.")
 
 
 def write_new(path: str, content: dict[str, Any]) -> None:
@@ -133,12 +137,15 @@ def _wrapped(path: str, content: Any) -> dict[str, Any]:
     return {**content, "properties": _without_az_own(properties)}
 
 
-def _without_az_own(properties: dict[str, Any]) -> dict[str, Any]:
+def _without_az_own(value: Any) -> Any:
     """az adds the resource group wherever it prints an ARM ID."""
-    cluster = properties.get("cluster")
-    if isinstance(cluster, dict) and "id" in cluster:
-        return {**properties, "cluster": {key: value for key, value in cluster.items() if key != "resourceGroup"}}
-    return properties
+    if isinstance(value, list):
+        return [_without_az_own(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _without_az_own(item) for key, item in value.items() if not (key == "resourceGroup" and "id" in value)
+    }
 
 
 def _as_sent(content: dict[str, Any]) -> dict[str, Any]:

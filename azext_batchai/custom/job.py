@@ -165,9 +165,18 @@ def list_jobs(client: Any, resource_group_name: str, workspace_name: str, experi
 
 
 def show_job(
-    cmd: Any, client: Any, resource_group_name: str, workspace_name: str, experiment_name: str, job_name: str
+    cmd: Any,
+    client: Any,
+    resource_group_name: str,
+    workspace_name: str,
+    experiment_name: str,
+    job_name: str,
+    as_config: bool = False,
 ) -> Any:
-    """The job; one that waits says on stderr what for, where asking costs nothing."""
+    """The job, or the configuration that makes one like it.
+
+    One that waits says on stderr what for, where asking costs nothing.
+    """
     from azext_batchai.jobs.state import queue_reason
 
     with explained():
@@ -176,7 +185,11 @@ def show_job(
             reason = queue_reason(client, job)
             if reason:
                 logger.warning("Job %s is queued: %s.", job.name, reason)
+    if not as_config:
         return job
+    from azext_batchai.jobs.again import body_of
+
+    return body_of(job)
 
 
 def wait_for_job(

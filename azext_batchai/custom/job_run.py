@@ -1,4 +1,4 @@
-"""az batchai job run"""
+"""az batchai job run, resubmit"""
 
 # The parameters of a command are its flags. pylint: disable=too-many-positional-arguments
 
@@ -63,6 +63,47 @@ def run_job(  # pylint: disable=too-many-locals
     if status:
         end(cmd.cli_ctx, status)
     return None
+
+
+def resubmit_job(
+    cmd: Any,
+    client: Any,
+    resource_group_name: str,
+    workspace_name: str,
+    experiment_name: str,
+    job_name: str,
+    new_name: str | None = None,
+    cluster: str | None = None,
+    settings: list[str] | None = None,
+    secret: list[str] | None = None,
+) -> Any:
+    """Submit a job once more, changed or as it was."""
+    from azext_batchai.command_line import config_file
+    from azext_batchai.command_line.progress import finish
+    from azext_batchai.jobs import again, run
+    from azext_batchai.storage.mounts import MountFlags, Mounts
+    from azext_batchai.transport.arm import locate
+    from azext_batchai.transport.existing import refuse_existing
+
+    place = (resource_group_name, workspace_name, experiment_name)
+    old = client.jobs.get(*place, job_name)
+    body = again.changed(again.body_of(old), settings or [])
+    body = again.with_secrets(body, [run.secret_variable(text) for text in secret or []])
+    job, unknown = config_file.to_model("--set", body, "JobCreateParameters")
+    if unknown:
+        from azure.cli.core.azclierror import InvalidArgumentValueError
+
+        raise InvalidArgumentValueError(" ".join(unknown), recommendation="docs/job.md has all keys.")
+    if cluster:
+        job.cluster.id = client.clusters.get(*locate(cluster, resource_group_name, workspace_name)).id
+    if new_name:
+        refuse_existing(client.jobs.get, "job", *place, new_name)
+    else:
+        new_name = again.next_name(job_name, lambda name: run.find(lambda: client.jobs.get(*place, name)))
+    flags = MountFlags(None, "", None, "", None, "", None, None)
+    job.mount_volumes = Mounts(cmd.cli_ctx, client, *place[:2], flags).complete(job.mount_volumes)
+    poller = client.jobs.begin_create(*place, new_name, job)
+    return finish(cmd.cli_ctx, poller, f"Submitting job {new_name}")
 
 
 def _job(request: Any, json_file: str | None) -> Any:

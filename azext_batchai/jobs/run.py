@@ -63,7 +63,7 @@ def properties(request: Request) -> dict[str, Any]:
     if request.environment:
         made["environmentVariables"] = [_variable(text) for text in request.environment]
     if request.secrets:
-        made["secrets"] = [_secret(text) for text in request.secrets]
+        made["secrets"] = [secret_variable(text) for text in request.secrets]
     return made
 
 
@@ -103,8 +103,12 @@ def _variable(text: str) -> dict[str, str]:
     return {"name": name, "value": value}
 
 
-def _secret(text: str) -> dict[str, str]:
-    """`NAME` is taken from the environment of az, `NAME=-` is asked for: a value never stands on the command line."""
+def secret_variable(text: str) -> dict[str, str]:
+    """A variable for the `secrets` of a job.
+
+    `NAME` is taken from the environment of az, `NAME=-` is asked for: a value never stands on the command line.
+    Raises InvalidArgumentValueError.
+    """
     name, equals, value = text.partition("=")
     if not _VARIABLE.fullmatch(name) or (equals and value != "-"):
         _refuse(f"--secret {name} is not given as it should be.", "Write --secret NAME, or NAME=- to be asked for it.")
@@ -142,7 +146,7 @@ def provide(client: Any, places: Places, is_local: bool, make_cluster: Callable[
     group, workspace = places.group, places.workspace
 
     def made(get: Callable[[], Any], make: Callable[[], Any], line: str) -> Any:
-        found = _find(get)
+        found = find(get)
         if found is not None:
             return found
         if not is_local:
@@ -178,7 +182,8 @@ def output_of(cluster: Any) -> str:
     return setup_output(cluster.node_setup.mount_volumes if cluster.node_setup else None)
 
 
-def _find(get: Callable[[], Any]) -> Any:
+def find(get: Callable[[], Any]) -> Any:
+    """What `get` returns; None for a 404."""
     from azure.core.exceptions import HttpResponseError
 
     try:

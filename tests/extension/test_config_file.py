@@ -149,3 +149,42 @@ def test_durations_that_are_none(write_json, given, advice):
 def test_durations(write_json, given):
     path = write_json("job.json", {"constraints": {"maxWallClockTime": given}})
     assert config_file.load(path, "JobCreateParameters").constraints.max_wall_clock_time.total_seconds() > 0
+
+
+def test_a_shown_job(write_json, caplog):
+    """What az adds and what only the service says is left out without a word."""
+    server = {"id": "/subscriptions/s/x", "resourceGroup": "g"}
+    shown = {
+        **JOB,
+        "id": "/subscriptions/s/j",
+        "name": "j",
+        "resourceGroup": "g",
+        "type": "t",
+        "provisioningState": "succeeded",
+        "executionState": "failed",
+        "executionInfo": {"exitCode": 1},
+        "toolType": "custom",
+        "containerSettings": None,
+        "secrets": None,
+        "cluster": {"id": "/subscriptions/s/c", "resourceGroup": "g"},
+        "constraints": {"maxWallClockTime": "150 days, 0:00:00"},
+        "mountVolumes": {"azureFileShares": None, "fileServers": [{"fileServer": server, "relativeMountPath": "n"}]},
+    }
+    assert body(config_file.load(write_json("job.json", shown), "JobCreateParameters")) == {
+        **JOB,
+        "cluster": {"id": "/subscriptions/s/c"},
+        "constraints": {"maxWallClockTime": "P150D"},
+        "mountVolumes": {"fileServers": [{"fileServer": {"id": "/subscriptions/s/x"}, "relativeMountPath": "n"}]},
+    }
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("shown", "iso"),
+    [("150 days, 0:00:00", "P150D"), ("1 day, 2:03:04", "P1DT2H3M4S"), ("0:30:00", "PT30M"), ("0:00:00", "P0D")],
+)
+def test_durations_as_az_prints_them(shown, iso):
+    from azext_batchai.command_line import durations
+
+    assert durations.of_shown(shown) == iso
+    assert durations.is_iso(iso)

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.documented
 # ambiguous are hidden: test_spellings.py.)
 ADDED_SPELLINGS = {"batchai cluster node list": {"--name", "-n"}}
 ADDED_OPTIONS = {
+    "batchai job show": {"--as-config"},
     "batchai job wait": {"--timeout"},
     "batchai job create": {"--dry-run", "--strict"},
     "batchai cluster create": {"--engine"},
@@ -22,7 +23,7 @@ ADDED_OPTIONS = {
 ADDED_COMMANDS = {
     f"batchai local {verb}"
     for verb in ("up", "status", "down", "logs", "env", "run", "connection-string", "preempt", "reset", "engines")
-} | {f"batchai job {verb}" for verb in ("init", "logs", "run", "schema", "validate")}
+} | {f"batchai job {verb}" for verb in ("init", "logs", "resubmit", "run", "schema", "validate")}
 # Options that azure-cli itself adds to commands, now or since 2019.
 OF_THE_CLI = {
     *("--debug", "--verbose", "--only-show-errors", "--subscription", "--cmd"),
