@@ -262,7 +262,8 @@ class ClusterController:
             nodes = [node for node in idle if node.lasts(queued.seconds)][: queued.node_count]
             if len(nodes) < queued.node_count:
                 return
-            idle = [node for node in idle if node not in nodes]
+            taken = {node.node_id for node in nodes}
+            idle = [node for node in idle if node.node_id not in taken]
             job = job_states.mark_running(self._state, queued.key, [node.node_id for node in nodes])
             self.queue.remove(queued.key)
             self._launch(job, nodes, resume=False)
