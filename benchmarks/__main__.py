@@ -1,6 +1,6 @@
 """`make bench`: figures beside their peers or floors, measured in the same run on this machine.
 
-python benchmarks [all|commands|load|slurm] [--rounds N] [--jobs N] [--load-rounds N]
+python benchmarks [all|commands|load|scale|slurm] [--rounds N] [--jobs N] [--load-rounds N]
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import load
 import output
+import scale
 from measure import Row, cpu_ticks, milliseconds, pairs, percentile, resident_megabytes, table, verdict, wall
 from rig import AZ, Rig, idle_nodes, job, output_of, prepare, rig, start_service, stop_service
 
@@ -185,9 +186,20 @@ def under_load(options: argparse.Namespace) -> None:
     )
 
 
+def at_scale(options: argparse.Namespace) -> None:
+    rows = [
+        *scale.starts(options.load_rounds),
+        *scale.deletions(),
+        *scale.file_pages(options.load_rounds),
+        *scale.wide_job(),
+    ]
+    print(table(rows), end="\n\n")
+    print("Another client asks for the workspace all the time; what it waits for longest is told.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks")
-    tables = ("all", "commands", "load", "slurm")
+    tables = ("all", "commands", "load", "scale", "slurm")
     parser.add_argument("what", nargs="?", choices=tables, default="all", help="which table")
     parser.add_argument("--rounds", type=int, default=21, help="pairs of whole commands, and starts of the service")
     parser.add_argument("--jobs", type=int, default=200, help="jobs whose start is measured")
@@ -199,6 +211,10 @@ def main() -> None:
         print()
     if options.what in ("all", "load"):
         under_load(options)
+    if options.what == "all":
+        print()
+    if options.what in ("all", "scale"):
+        at_scale(options)
     if options.what == "slurm":
         print(table(slurm.rows(options.jobs)))
 

@@ -10,6 +10,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from azext_batchai.service.clock import parse_duration
+
 # In the header of the file (PRAGMA application_id) while a service has it open. A checkpoint brings it there at once,
 # so that a file which says it, without its WAL, has lost what was written last.
 OPEN_MARK = 0x62616F70
@@ -22,6 +24,7 @@ _TABLES = {
     "operations": {"id", "status", "started", "ended", "resource", "error"},
     "secrets": {"key", "sealed"},
 }
+_JOB_STATES = ("running", "terminating", "queued", "succeeded", "failed")
 # What the service cannot do without, by kind of resource: in the body, in its properties, and of what only it knows.
 _NEEDED: dict[str, tuple[dict[str, type], ...]] = {
     "local": ({"id": str}, {}, {}),
@@ -109,6 +112,21 @@ def record_fault(kind: str, body: Any, internal: Any) -> str:
         for name, kind_of_value in want.items():
             if not isinstance(have.get(name), kind_of_value):
                 return f"'{where}{name}' is missing or wrong"
+    return _job_fault(properties, internal) if kind == "job" else ""
+
+
+def _job_fault(properties: dict[str, Any], internal: dict[str, Any]) -> str:
+    state = properties["executionState"]
+    if state not in _JOB_STATES:
+        return f"'{state}' is no state of a job"
+    if state in _JOB_STATES[:2] and not isinstance(internal.get("started"), dict):
+        return "it runs, but 'started' is missing"
+    if state in _JOB_STATES[3:]:
+        return ""
+    try:
+        parse_duration(properties["constraints"]["maxWallClockTime"])
+    except (KeyError, TypeError, ValueError):
+        return "'properties.constraints' is wrong"
     return ""
 
 

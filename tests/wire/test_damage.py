@@ -115,6 +115,30 @@ def test_one_damaged_job_is_told_and_can_be_deleted(api: Api) -> None:
     assert api.wait_for_job("broken")["executionState"] == "succeeded"
 
 
+@pytest.mark.parametrize(
+    "change_it",
+    [
+        'body=replace(body, \'"executionState": "queued"\', \'"executionState": "dancing"\')',
+        'body=replace(body, \'"executionState": "queued"\', \'"executionState": "running"\')',
+        "body=replace(body, 'maxWallClockTime', 'minWallClockTime')",
+        "internal='{}'",
+        "body='[' || body",
+    ],
+)
+def test_a_job_that_a_start_would_have_taken_up_does_not_stop_it(api: Api, change_it: str) -> None:
+    api.create_cluster(nodes=0)
+    api.create_job("broken")
+    api.create_job("sound")
+    stop(api)
+    change(api.service.home, f"UPDATE resources SET {change_it} WHERE key LIKE '%/jobs/broken'")
+    assert api.service.start()["status"] == "ready"
+    status, _, body = api.call("GET", api.job("broken"))
+    assert (status, body["error"]["code"]) == (409, "ResourceDamaged")
+    manual = {"scaleSettings": {"manual": {"targetNodeCount": 1}}}
+    api.call("PATCH", f"{api.workspace}/clusters/cluster", {"properties": manual})
+    assert api.wait_for_job("sound")["executionState"] == "succeeded"
+
+
 def test_what_lies_below_a_damaged_record_keeps_it(api: Api) -> None:
     api.create_cluster(nodes=0)
     api.create_job("queued")
