@@ -78,8 +78,10 @@ class Invariants:
         yield from self.log()
 
     def _wait(self) -> None:
-        """Until jobs have ended, deletions are through and clusters are steady, or time is up."""
-        patiently(lambda: not list(self._moving()), SETTLE_SECONDS)
+        """Until jobs have ended, deletions are through and clusters are steady, or nothing changes any more."""
+        while moving := list(self._moving()):
+            if not patiently(lambda: list(self._moving()) != moving, SETTLE_SECONDS):
+                return
 
     def _moving(self) -> Iterator[str]:
         for body in self._list(f"{EXPERIMENT}/jobs"):

@@ -65,14 +65,20 @@ def cluster(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ap
             api = Api(service, "containers")
             api.create_cluster(nodes=2)
             api.wait_for_cluster(idle=2)
+            _nodes[:] = [folder.name for folder in (service.home / "nodes").iterdir()]
             yield api
         finally:
             service.destroy()
     assert not containers()
 
 
+_nodes: list[str] = []
+
+
 def containers() -> list[str]:
-    return [name for name in podman("ps", "-a", "--format", "{{.Names}}").stdout.split() if name.startswith("batchai-")]
+    """Those of the module's nodes: other services of this machine have their own."""
+    names = podman("ps", "-a", "--format", "{{.Names}}").stdout.split()
+    return [name for name in names if any(node in name for node in _nodes)]
 
 
 def settings(image: str = IMAGE, **more: object) -> dict[str, object]:
