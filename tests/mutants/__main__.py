@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -108,8 +107,9 @@ def main() -> int:
         return 1
     found = _choose(options)
     print(f"{len(found)} mutants; the tests take {seconds:.1f} s without a fault", flush=True)
-    results = _run_all(found, options.workers, time.monotonic() + options.minutes * 60, max(4 * seconds, 20.0))
-    return _tell(results, len(found))
+    trials = _Trials(limit=max(4 * seconds, 20.0))
+    trials.run(found, options.workers, time.monotonic() + options.minutes * 60)
+    return _tell(trials.results, len(found))
 
 
 def _prepare() -> None:
@@ -164,33 +164,44 @@ def _fork(finder: _Faulty | None) -> int:
         os._exit(status)
 
 
-def _run_all(
-    found: list[tuple[str, Mutant]], workers: int, end: float, limit: float
-) -> dict[tuple[str, str], str]:
-    """What became of each mutant: killed, slow (killed by the time limit), survived."""
-    waiting, running = list(reversed(found)), {}
-    results: dict[tuple[str, str], str] = {}
-    while running or (waiting and time.monotonic() < end):
-        while waiting and len(running) < workers and time.monotonic() < end:
-            module, mutant = waiting.pop()
-            running[_fork(_Faulty(MODULES[module], mutant.tree))] = (module, mutant, time.monotonic())
-        time.sleep(0.02)
-        for pid, (module, mutant, start) in list(running.items()):
+class _Trials:
+    """Mutants under test. `results` says what became of each: killed, slow (killed by the time limit) or survived."""
+
+    def __init__(self, limit: float) -> None:
+        self.results: dict[tuple[str, str], str] = {}
+        self._limit = limit
+        self._running: dict[int, tuple[str, Mutant, float]] = {}
+
+    def run(self, found: list[tuple[str, Mutant]], workers: int, end: float) -> None:
+        """Try them in this order, so many at a time; none is begun when the time is over."""
+        waiting = list(reversed(found))
+        try:
+            while self._running or (waiting and time.monotonic() < end):
+                while waiting and len(self._running) < workers and time.monotonic() < end:
+                    module, mutant = waiting.pop()
+                    pid = _fork(_Faulty(MODULES[module], mutant.tree))
+                    self._running[pid] = (module, mutant, time.monotonic())
+                time.sleep(0.02)
+                self._look()
+        finally:  # interrupted: nothing goes on
+            for pid in self._running:
+                os.killpg(pid, signal.SIGKILL)
+
+    def _look(self) -> None:
+        for pid, (module, mutant, start) in list(self._running.items()):
             done, status = os.waitpid(pid, os.WNOHANG)
-            outcome = ("survived" if status == 0 else "killed") if done else ""
-            if not done and time.monotonic() - start > limit:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
+            outcome = ("killed" if status else "survived") if done else ""
+            if not done and time.monotonic() - start > self._limit:
+                os.killpg(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
                 outcome = "slow"
             if outcome:
-                del running[pid]
-                results[module, mutant.name] = outcome
-                if len(results) % 50 == 0:
-                    print(f"{len(results)} of {len(found)}", flush=True)
-                if outcome == "survived":
-                    print(f"survived: {MODULES[module]}:{mutant.line} {mutant.name}", flush=True)
-    return results
+                del self._running[pid]
+                self.results[module, mutant.name] = outcome
+            if outcome == "survived":
+                print(f"survived: {MODULES[module]}:{mutant.line} {mutant.name}", flush=True)
+            if outcome and len(self.results) % 50 == 0:
+                print(f"{len(self.results)} tried", flush=True)
 
 
 def equivalents() -> set[tuple[str, str]]:
