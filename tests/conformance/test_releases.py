@@ -19,7 +19,7 @@ from harness.sandbox import CHECKOUT
 EXTENSION = CHECKOUT / "tests" / "extension"
 FAST = (
     *("test_replay", "test_requests", "test_all_resources", "test_mounts", "test_config_file", "test_user_account"),
-    *("test_client_factory", "test_errors", "test_format", "test_job_wait", "test_nodes"),
+    *("test_client_factory", "test_errors", "test_format", "test_job_wait", "test_image_and_scale"),
 )
 REQUIREMENT = next(
     line for line in (CHECKOUT / "requirements.txt").read_text(encoding="utf-8").splitlines() if "batchai" in line

@@ -670,7 +670,7 @@ async def test_a_leaving_node_cannot_be_preempted(plane: Plane) -> None:
 
 async def test_engines_are_chosen_recorded_and_kept(plane: Plane) -> None:
     unknown = await plane.cluster(name="x", engine="slurm")
-    assert (unknown.status, unknown.code) == (400, "EngineNotFound")
+    assert (unknown.status, unknown.code) == (400, "EngineNotUsable")
     assert "local" in unknown.body["error"]["message"]
     assert plane.record(f"{WORKSPACE}/clusters/x") is None
     assert (await plane.cluster(1)).status == 202

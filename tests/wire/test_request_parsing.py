@@ -76,13 +76,14 @@ def test_text_that_only_looks_like_it_is_taken(api: Api) -> None:
         "$skiptoken=%C3%A9",
         "$skiptoken=" + "9" * 30,
         "%24skiptoken=%ED%A0%80",
+        "x=%00",
     ],
 )
 def test_a_query_that_makes_no_sense_is_refused(api: Api, query: str) -> None:
     assert send(api.service, "GET", f"{api.workspace}/clusters?{VERSION}&{query}")[0] == 400
 
 
-@pytest.mark.parametrize("query", ["", "=", "&&&", "%", "%zz=%zz", "a" * 20_000, "&".join(["a=b"] * 2000), "x=%00"])
+@pytest.mark.parametrize("query", ["", "=", "&&&", "%", "%zz=%zz", "a" * 20_000, "&".join(["a=b"] * 2000)])
 def test_a_query_that_says_nothing_does_no_harm(api: Api, query: str) -> None:
     assert send(api.service, "GET", f"{api.workspace}/clusters?{VERSION}&{query}")[0] == 200
 
@@ -97,7 +98,7 @@ PATHS = [
 def test_a_path_that_is_none_is_refused(service: Service, path: str) -> None:
     for method in ("GET", "PUT", "DELETE", "POST", "HEAD", "PATCH", "OPTIONS"):
         status, _ = send(service, method, f"{path}?{VERSION}", b"{}" if method in ("PUT", "PATCH") else None)
-        assert 400 <= status < 500, method
+        assert 400 <= status < 500 or status == 501, method  # what is not served here is told as such
 
 
 @pytest.mark.parametrize("version", ["2018-03-01", "2017-09-01-preview", "2018-05-02", "x", "%00"])

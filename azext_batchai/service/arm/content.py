@@ -38,21 +38,22 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def _check(value: Any, depth: int) -> None:
+def _check(value: Any, depth: int, path: str = "") -> None:
     if depth < 0:
         raise _too_deep()
     if isinstance(value, dict):
         for name, member in value.items():
-            _check(name, depth)
-            _check(member, depth - 1)
+            _check(name, depth, path)
+            _check(member, depth - 1, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
-        for member in value:
-            _check(member, depth - 1)
+        for index, member in enumerate(value):
+            _check(member, depth - 1, f"{path}[{index}]")
     elif isinstance(value, str):
+        where = f"'{path}'" if path else "a string"
         if "\0" in value:
-            raise bad_request("The request content was invalid: a string must not contain NUL.")
+            raise bad_request(f"The request content was invalid: {where} must not contain NUL.")
         if any("\ud800" <= character <= "\udfff" for character in value):
-            raise bad_request("The request content was invalid: a string contains half of a surrogate pair.")
+            raise bad_request(f"The request content was invalid: {where} contains half of a surrogate pair.")
 
 
 def _too_deep() -> ArmError:
