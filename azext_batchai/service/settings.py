@@ -36,12 +36,17 @@ class Settings:
     requeue_on_reboot: bool = False
     containers_on_host: bool = False
     engine: str = "local"
-    engines_file: Path = Path()
+    engines_file: Path | None = None
+
+    @property
+    def profiles_file(self) -> Path:
+        """Where the profiles of engines are: in the state folder, unless another file is named."""
+        return self.engines_file or self.home / "engines.json"
 
     @classmethod
     def from_environment(cls, home: Path, port: int = 0) -> Settings:
         """Raises SettingError when a variable holds no usable value."""
-        engines_file = os.environ.get("AZURE_BATCHAI_ENGINES", "").strip() or home / "engines.json"
+        engines_file = os.environ.get("AZURE_BATCHAI_ENGINES", "").strip()
         return cls(
             home=home,
             port=port,
@@ -53,7 +58,7 @@ class Settings:
             requeue_on_reboot=_flag("AZURE_BATCHAI_REQUEUE_ON_REBOOT"),
             containers_on_host=_flag("AZURE_BATCHAI_CONTAINERS_ON_HOST"),
             engine=os.environ.get("AZURE_BATCHAI_ENGINE", "").strip() or cls.engine,
-            engines_file=Path(engines_file).expanduser(),
+            engines_file=Path(engines_file).expanduser() if engines_file else None,
         )
 
 

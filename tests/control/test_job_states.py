@@ -677,6 +677,7 @@ async def test_engines_are_chosen_recorded_and_kept(plane: Plane) -> None:
     record = plane.record(f"{WORKSPACE}/clusters/c")
     assert record and record.internal["engine"] == "local"
     assert (await plane.cluster(1, engine="local")).status == 200
+    plane.settings.profiles_file.write_text('{"other": {"type": "slurm"}}')
     plane.service.engines._engines["other"] = plane.engine
     other = await plane.cluster(1, engine="other")
     assert (other.status, other.code) == (409, "Conflict")

@@ -36,7 +36,7 @@ class Engines:
 
     def profiles(self) -> dict[str, Profile]:
         """Raises ProfileError."""
-        return profile.load(self._settings.engines_file)
+        return profile.load(self._settings.profiles_file)
 
     def profile(self, name: str) -> Profile:
         """Raises ProfileError, also where there is none of this name."""
@@ -44,7 +44,7 @@ class Engines:
         if name not in known:
             close = difflib.get_close_matches(name, [*known, LOCAL], 1, 0.5)
             hint = f"Did you mean '{close[0]}'?" if close else f"Engines: {', '.join([LOCAL, *known])}."
-            raise ProfileError(f"There is no engine '{name}' in {self._settings.engines_file}. {hint}")
+            raise ProfileError(f"There is no engine '{name}' in {self._settings.profiles_file}. {hint}")
         return known[name]
 
     def chosen(self, wanted: str) -> str:

@@ -38,7 +38,7 @@ def chosen_engine(service: Service, wanted: str, properties: Mapping[str, Any]) 
         )
     if properties["vmPriority"] == "lowpriority" and not profile.low_priority:
         raise bad_request(
-            f"Engine '{name}' has no low-priority nodes: its profile in {service.settings.engines_file} has no key "
+            f"Engine '{name}' has no low-priority nodes: its profile in {service.settings.profiles_file} has no key "
             "'lowPriority'.",
             "properties.vmPriority",
         )
