@@ -99,7 +99,7 @@ $(AZDEV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(@D)
 	@echo "Installing azure-cli $(AZ_VERSION) into $(@D) (once, about a minute)"
 	$(@D)/bin/python -m pip --disable-pip-version-check -qq install azure-cli==$(AZ_VERSION) \
-	    $$(grep ^pytest tests/requirements.txt)
+	    $$(grep -E "^(pytest|jsonschema)" tests/requirements.txt)
 	$(@D)/bin/python -m pip --disable-pip-version-check -qq install --target $(@D)/extension -r requirements.txt
 	echo "$(CURDIR)/$(@D)/extension" > \
 	    "$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/extension.pth"
