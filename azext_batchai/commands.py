@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# pylint: disable=too-many-statements
 from collections.abc import Callable
 from typing import Any
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+# pylint: disable=consider-using-f-string,too-many-locals
 from typing import Any
 
 from knack.log import get_logger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# pylint: disable=too-many-positional-arguments,too-many-instance-attributes
 import contextlib
 import datetime
 import itertools
@@ -234,7 +235,7 @@ class _Lines:
         start = 0
         for end in _LINE_END.finditer(data):
             if end[0] != b"\r" or end.start() > start:
-                self._write_line(data[start : end.start()])
+                self._write_line(data[start : end.start()])  # noqa: E203
             start = end.end()
         self._rest = data[start:]
         while len(self._rest) > _LONGEST_LINE:

@@ -5,6 +5,7 @@ The files are written as az writes them, in milliseconds; `az cloud register`, `
 
 from __future__ import annotations
 
+# pylint: disable=too-few-public-methods
 import configparser
 import json
 import os

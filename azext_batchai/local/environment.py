@@ -5,6 +5,7 @@ What it replaces is kept in the shell under other names, so that the shell can g
 
 from __future__ import annotations
 
+# pylint: disable=redefined-outer-name
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def outer(environ: Mapping[str, str]) -> dict[str, str]:
     if not is_inside(environ):
         return dict(environ)
     kept = {name: value for name, value in environ.items() if not _is_ours(name)}
-    before = {name[len(OUTER) :]: value for name, value in environ.items() if name.startswith(OUTER)}
+    before = {name[len(OUTER) :]: value for name, value in environ.items() if name.startswith(OUTER)}  # noqa: E203
     return {**kept, **before}
 
 
@@ -83,7 +84,7 @@ def kept(environ: Mapping[str, str], changes: Changes) -> list[str]:
 
 def leaving(environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """What a shell takes back to what it was, and what it unsets, to leave the local cloud."""
-    back = sorted(name[len(OUTER) :] for name in environ if name.startswith(OUTER))
+    back = sorted(name[len(OUTER) :] for name in environ if name.startswith(OUTER))  # noqa: E203
     gone = sorted(name for name in environ if (name == MARKER or name in _MANAGED) and name not in back)
     return back, gone if is_inside(environ) else []
 

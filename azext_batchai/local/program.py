@@ -20,7 +20,7 @@ def take(cli_ctx: Any, args: list[str]) -> None:
     place = args.index("--")
     # By now az has put files in the place of `@FILE`. What was typed is there where az was started as a program.
     typed = sys.argv[1:]
-    cli_ctx.data[WORDS] = (typed if typed[:place] == args[:place] and len(typed) == len(args) else args)[place + 1 :]
+    cli_ctx.data[WORDS] = (typed if typed[:place] == args[:place] and len(typed) == len(args) else args)[place + 1 :]  # noqa: E203
     del args[place:]
 
 

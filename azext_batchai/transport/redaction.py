@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# pylint: disable=too-few-public-methods
 import json
 import logging
 import re
