@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from azext_batchai.service.arm.ids import key_of
+from azext_batchai.service.store import Record
 from harness.plane import ACCOUNT, EXPERIMENT, GROUP, USER, WORKSPACE, Answer, Plane, job_path
 
 SERVER = {
@@ -54,6 +56,44 @@ async def test_a_deletion_is_one_operation_however_often_it_is_asked_for(plane: 
     await plane.end("stubborn")
     assert (await plane.operation(first))["status"] == "Succeeded"
     assert plane.state("stubborn") == "gone"
+
+
+@pytest.mark.parametrize("path", [job_path("stubborn"), EXPERIMENT, WORKSPACE])
+async def test_a_running_job_that_is_deleted_is_shown_as_terminating_and_is_not_told_twice(
+    plane: Plane, path: str
+) -> None:
+    await begin(plane, path)
+    assert (plane.state("stubborn"), plane.world.of_job("stubborn").stops) == ("terminating", 1)
+
+
+@pytest.mark.parametrize("path", [job_path("stubborn"), f"{WORKSPACE}/clusters/c", EXPERIMENT, WORKSPACE])
+async def test_a_deletion_is_a_change_and_a_restart_during_it_is_none(plane: Plane, path: str) -> None:
+    plane.world.automatic -= {"stop"}
+    await plane.cluster(1)
+    await plane.job("stubborn")
+    seen = [await plane.call("GET", path)]
+    await plane.sleep(5)
+    await begin(plane, path)
+    seen.append(await plane.call("GET", path))
+    await plane.restart()
+    await plane.sleep(5)
+    seen.append(await plane.call("GET", path))
+    created, deleting, later = (answer.headers["etag"] for answer in seen)
+    assert (deleting != created, later) == (True, deleting)
+    states = [answer.body["properties"]["provisioningState"] for answer in seen]
+    assert states == ["succeeded", "deleting", "deleting"]
+    since = [answer.body["properties"]["provisioningStateTransitionTime"] for answer in seen]
+    assert since[0] < since[1] == since[2]
+
+
+async def test_a_deleted_job_holds_back_nobody_and_asks_for_no_nodes(plane: Plane) -> None:
+    await plane.cluster(2)
+    for name, nodes in (("first", 1), ("gang", 2), ("a", 1)):
+        await plane.job(name, nodes)
+    assert plane.states("first", "gang", "a") == ["running", "queued", "queued"]
+    await plane.ask("DELETE", job_path("gang"))
+    assert plane.state("a") == "running"
+    assert [job.key for job in plane.controller().queue] == []
 
 
 async def test_a_deleted_job_is_never_queued_again(plane: Plane) -> None:
@@ -352,6 +392,23 @@ async def test_one_child_that_fails_does_not_keep_the_others(plane: Plane, monke
     assert not plane.service.storage.account("good").exists()
 
 
+async def test_a_deletion_has_failed_when_all_of_it_has_been_tried(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = WORKSPACE.replace("/ws", "/other")
+    await plane.call("PUT", other, LOCATION)
+    await plane.ask("PUT", f"{other}/fileServers/f", SERVER)
+    monkeypatch.setattr(plane.endpoints, "close", fail)
+    await begin(plane, GROUP)
+    group = plane.record(GROUP)
+    assert group
+    operation = plane.service.store.get_operation(group.internal["deleting"])
+    assert operation and operation["status"] == "InProgress"
+    await plane.end("stubborn")
+    operation = plane.service.store.get_operation(group.internal["deleting"])
+    assert operation and (operation["status"], plane.record(WORKSPACE)) == ("Failed", None)
+
+
 async def test_deletion_repeats_until_no_child_is_left(plane: Plane) -> None:
     """A child that comes into being although its parent goes (an older release allowed it) is no orphan."""
     await begin(plane, EXPERIMENT)
@@ -364,6 +421,20 @@ async def test_deletion_repeats_until_no_child_is_left(plane: Plane) -> None:
     await plane.end("stubborn")
     assert plane.record(EXPERIMENT) is None
     assert plane.service.store.count("job") == 0
+
+
+async def test_a_child_that_came_after_its_kind_had_gone_is_no_orphan(plane: Plane) -> None:
+    plane.world.automatic -= {"release"}
+    await plane.cluster(1)
+    [node] = plane.nodes()
+    answer = await plane.ask("DELETE", WORKSPACE)
+    record = Record(key_of(EXPERIMENT), "experiment", key_of(WORKSPACE), {"name": "exp", "properties": {}})
+    with plane.service.store.transaction():
+        plane.service.store.add(record)
+    plane.engine.decide("release", node)
+    await plane.loop.settle()
+    assert (await plane.operation(answer))["status"] == "Succeeded"
+    assert (plane.record(WORKSPACE), plane.record(EXPERIMENT)) == (None, None)
 
 
 async def test_many_children_go_in_batches(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -498,17 +569,51 @@ async def test_a_late_note_of_an_endpoint_is_not_taken_for_that_of_a_new_server_
     assert [properties["mountSettings"]["fileServerPublicPort"]] == list(before.values())
 
 
-async def test_a_file_server_that_cannot_be_made_fails_with_the_reason(plane: Plane) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(OSError(24, "Too many open files"), "Too many open files"), (OSError("a damaged key"), "a damaged key")],
+)
+async def test_a_file_server_that_cannot_be_made_fails_with_the_reason(
+    plane: Plane, error: OSError, reason: str
+) -> None:
     path = f"{WORKSPACE}/fileServers/f"
-    plane.endpoints.errors.append(OSError(24, "Too many open files"))
+    plane.endpoints.errors.append(error)
     answer = await plane.ask("PUT", path, SERVER)
     operation = await plane.operation(answer)
     assert (operation["status"], operation["error"]["code"]) == ("Failed", "FileServerProvisioningFailed")
-    assert "Too many open files" in operation["error"]["message"]
+    assert operation["error"]["message"] == f"File Server provisioning has failed: {reason}"
     assert (await plane.call("GET", path)).body["properties"]["provisioningState"] == "failed"
     await plane.restart()
     assert (await plane.call("GET", path)).body["properties"]["provisioningState"] == "succeeded"
     assert (await plane.operation(answer))["status"] == "Failed"
+
+
+async def test_a_file_server_whose_folder_is_gone_can_be_deleted(plane: Plane) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    await plane.ask("PUT", path, SERVER)
+    folder = Path((await plane.call("GET", path)).body["properties"]["mountSettings"]["localPath"])
+    folder.rmdir()
+    folder.parent.rmdir()
+    answer = await plane.ask("DELETE", path)
+    assert ((await plane.operation(answer))["status"], plane.record(path)) == ("Succeeded", None)
+
+
+async def test_when_a_file_server_became_usable_is_told_and_a_restart_changes_nothing(plane: Plane) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    plane.endpoints.hold = asyncio.Event()
+    await plane.ask("PUT", path, SERVER)
+    creating = await plane.call("GET", path)
+    await plane.sleep(60)
+    plane.endpoints.hold.set()
+    await plane.loop.settle()
+    usable = await plane.call("GET", path)
+    times = [answer.body["properties"]["provisioningStateTransitionTime"] for answer in (creating, usable)]
+    assert times[0] < times[1]
+    assert usable.headers["etag"] != creating.headers["etag"]
+    await plane.restart()
+    await plane.sleep(60)
+    again = await plane.call("GET", path)
+    assert (again.body, again.headers) == (usable.body, usable.headers)
 
 
 async def test_a_file_server_begun_by_an_earlier_service_is_made(plane: Plane) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from azext_batchai.service.arm.errors import ArmError
-from azext_batchai.service.engine.base import JobOutcome, TaskError
+from azext_batchai.service.engine.base import JobOutcome, MachineRestarted, TaskError
 from azext_batchai.service.model import job_states
 from harness.plane import EXPERIMENT, WORKSPACE, Answer, Plane, job_path
 
@@ -392,6 +392,27 @@ async def test_a_job_loses_low_priority_nodes_after_a_day_and_runs_again(plane: 
     assert plane.numbers() == [3, 4]  # its timer went with it
 
 
+async def test_the_day_on_low_priority_nodes_begins_with_each_attempt(plane: Plane) -> None:
+    await plane.cluster(1, vmPriority="lowpriority")
+    await plane.job("a")
+    await plane.sleep(80_000)
+    plane.engine.lose(plane.nodes_of("a")[0])
+    await plane.sleep(86_399)
+    assert plane.world.started == ["a", "a"]
+    await plane.sleep(1)
+    assert plane.world.started == ["a", "a", "a"]
+
+
+async def test_a_day_that_passed_while_no_service_ran_ends_at_once(plane: Plane) -> None:
+    await plane.cluster(1, vmPriority="lowpriority")
+    await plane.job("a")
+    await plane.crash()
+    await plane.sleep(100_000)
+    await plane.start()
+    await plane.loop.settle()
+    assert (plane.world.started, plane.numbers()) == (["a", "a"], [2])
+
+
 async def test_a_dedicated_job_keeps_its_nodes(plane: Plane) -> None:
     await plane.cluster(1)
     await plane.job("a")
@@ -439,6 +460,20 @@ async def test_a_service_that_has_let_go_does_nothing_any_more(
     assert (plane.world.of_job("a").stops, plane.world.started, caplog.text) == (0, ["a"], "")
 
 
+async def test_a_service_that_has_let_go_leaves_the_end_of_a_job_to_the_next(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    await plane.cluster(1)
+    await plane.job("a")
+    await plane.close()
+    await plane.end("a", exit_code=3)
+    await plane.sleep(60)
+    assert caplog.text == ""
+    await plane.start()
+    await plane.loop.settle()
+    assert (plane.state("a"), info(plane, "a")["exitCode"]) == ("failed", 3)
+
+
 async def test_a_job_that_ended_while_no_service_ran_has_its_end(plane: Plane) -> None:
     await plane.cluster(1)
     await plane.job("a")
@@ -461,6 +496,61 @@ async def test_a_job_that_was_lost_with_the_machine_fails(plane: Plane) -> None:
     assert (plane.state("a"), plane.error("a")) == ("failed", "NodeLost")
     await plane.job("b")
     assert plane.state("b") == "running"
+
+
+@pytest.mark.parametrize(
+    ("own", "setting", "again"),
+    [
+        ("1", False, True),
+        (" Yes ", False, True),
+        ("on", False, True),
+        ("true", False, True),
+        ("0", True, False),
+        ("no", True, False),
+        (None, True, True),
+        (None, False, False),
+    ],
+)
+async def test_a_job_lost_with_its_machine_runs_again_where_that_is_wanted(
+    empty_plane: Plane, own: str | None, setting: bool, again: bool
+) -> None:
+    plane = empty_plane
+    plane.set(requeue_on_reboot=setting)
+    await plane.new()
+    await plane.cluster(1)
+    variables = [{"name": "OTHER", "value": "x"}]
+    if own is not None:
+        variables.append({"name": "AZ_BATCHAI_REQUEUE_ON_REBOOT", "value": own})
+    await plane.job("a", environmentVariables=variables)
+    plane.engine.fail("a", MachineRestarted("NodeLost", "The node was lost", {"Info": "anew"}))
+    await plane.loop.settle()
+    if again:
+        assert (plane.state("a"), plane.world.started) == ("running", ["a", "a"])
+        note = "the job runs again: its machine was started anew while it ran"
+        assert plane.world.of_job("a").plan.notes == (note,)
+    else:
+        assert (plane.state("a"), plane.error("a"), plane.world.started) == ("failed", "NodeLost", ["a"])
+    assert "unusable" not in await plane.counts()  # the machine is there again
+
+
+async def test_what_happens_to_a_job_and_its_cluster_changes_no_etag(plane: Plane) -> None:
+    plane.world.automatic -= {"stop"}
+    await plane.cluster(0)
+    settings = {"pythonScriptFilePath": "x", "processCount": 2}
+    await plane.job("a", customToolkitSettings=None, pyTorchSettings=settings)
+    await plane.rescale(1)
+    cluster = await plane.call("GET", f"{WORKSPACE}/clusters/c")
+    seen = [await plane.call("GET", job_path("a"))]
+    await plane.sleep(5)
+    await terminate(plane, "a")
+    seen.append(await plane.call("GET", job_path("a")))
+    await plane.end("a")
+    seen.append(await plane.call("GET", job_path("a")))
+    assert [answer.body["properties"]["executionState"] for answer in seen] == ["running", "terminating", "failed"]
+    assert len({answer.headers["etag"] for answer in seen}) == 1
+    created = (await plane.job("a", customToolkitSettings=None, pyTorchSettings=settings)).headers["etag"]
+    assert created == seen[0].headers["etag"]
+    assert (await plane.call("GET", f"{WORKSPACE}/clusters/c")).headers == cluster.headers
 
 
 async def test_a_job_whose_node_is_gone_runs_again(plane: Plane) -> None:

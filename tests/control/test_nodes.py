@@ -134,6 +134,19 @@ async def test_a_reason_to_wait_is_shown_after_half_a_minute(plane: Plane) -> No
     assert plane.nodes() == {first: "idle", second: "allocating"}
 
 
+async def test_a_reason_that_is_an_error_is_shown_at_once_and_the_node_is_still_waited_for(plane: Plane) -> None:
+    plane.world.automatic -= {"allocate"}
+    await plane.cluster(1)
+    [node] = plane.nodes()
+    plane.world.reasons[node] = TaskError("NoSuchPartition", "There is none", {"Info": "ask for another"})
+    [error] = (await plane.show())["errors"]
+    assert (error["code"], error["message"]) == ("NoSuchPartition", "There is none")
+    assert error["details"] == [{"name": "NodeId", "value": node}, {"name": "Info", "value": "ask for another"}]
+    plane.engine.decide("allocate", node)
+    await plane.loop.settle()
+    assert (await plane.counts(), "errors" in await plane.show()) == ({"idle": 1}, False)
+
+
 @pytest.mark.parametrize("call", ["allocate", "prepare"])
 async def test_a_node_deleted_while_it_comes_up_stays_gone(plane: Plane, call: str) -> None:
     plane.world.automatic -= {call}
@@ -258,6 +271,13 @@ async def test_a_node_lost_while_it_leaves_is_not_lost(plane: Plane, caplog: pyt
     assert "is lost" not in caplog.text
 
 
+async def test_a_node_that_is_gone_is_watched_no_longer(plane: Plane) -> None:
+    await plane.cluster(2)
+    assert sorted(plane.engine.watched) == sorted(plane.nodes())
+    await plane.rescale(1)
+    assert plane.engine.watched == list(plane.nodes())
+
+
 async def test_a_node_lost_while_it_is_set_up_is_replaced(plane: Plane) -> None:
     plane.world.automatic -= {"prepare"}
     await plane.cluster(1)
@@ -334,6 +354,29 @@ async def test_a_ready_node_is_not_set_up_again_after_a_restart(plane: Plane) ->
     await plane.restart()  # also when the first restart has written the node's state anew
     await plane.end("a")
     assert await plane.counts() == {"idle": 2}
+
+
+async def test_a_node_whose_job_ended_in_the_moment_of_the_crash_is_free(plane: Plane) -> None:
+    await plane.cluster(1)
+    await plane.job("a")
+    await plane.restart()  # from now on the node's own record says that it runs a job
+    plane.world.automatic -= {"clean"}
+    await plane.end("a")
+    assert (plane.state("a"), await plane.counts()) == ("succeeded", {"running": 1})
+    await plane.restart()
+    assert await plane.counts() == {"idle": 1}
+    await plane.job("b")
+    assert plane.state("b") == "running"
+
+
+async def test_after_a_restart_the_engine_looks_whether_nodes_are_ready_but_leaves_unusable_ones(plane: Plane) -> None:
+    plane.world.fault("prepare", TaskError("SetupTaskFailed", "no"))
+    await plane.cluster(3)
+    await plane.job("a")
+    ready = [node for node, state in plane.nodes().items() if state != "unusable"]
+    await plane.restart()
+    assert sorted(plane.engine.asked_to_prepare) == sorted((node, True) for node in ready)
+    assert await plane.counts() == {"unusable": 1, "running": 1, "idle": 1}
 
 
 async def test_a_block_is_taken_up_as_a_block(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:

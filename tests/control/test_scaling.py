@@ -152,6 +152,35 @@ async def test_initial_and_least_number_of_nodes(plane: Plane) -> None:
     assert await plane.counts("e") == {"idle": 2}
 
 
+async def test_a_restart_gives_no_initial_nodes_again(plane: Plane) -> None:
+    await plane.cluster(auto=(0, 9, 3))
+    before = plane.nodes()
+    await plane.restart()
+    assert plane.nodes() == before
+    await plane.sleep(61)
+    assert plane.nodes() == {}
+    await plane.restart()
+    assert plane.nodes() == {}
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_new_cluster_has_its_initial_nodes_also_where_they_cannot_be_written_at_first(
+    plane: Plane, dies: bool
+) -> None:
+    plane.writes_left = 2  # the cluster and its operation, no node
+    answer = await plane.cluster(auto=(0, 9, 3))
+    assert (answer.status, plane.nodes(), plane.world.blocks) == (202, {}, [])
+    plane.writes_left = None
+    if dies:
+        await plane.restart()
+    else:
+        await plane.sleep(5)
+    assert await plane.counts() == {"idle": 3}
+    await plane.job("a")
+    await plane.sleep(61)
+    assert len(plane.nodes()) == 1
+
+
 async def test_the_node_that_was_idle_longest_goes_first(plane: Plane) -> None:
     await plane.cluster(auto=(0, 2))
     await plane.job("a")
@@ -363,6 +392,13 @@ async def test_a_node_whose_time_is_too_short_is_not_used_for_a_limited_job(plan
     assert plane.state("waits") == "queued"
     await plane.end("late")
     assert plane.nodes_of("waits") == [long]
+
+
+async def test_a_job_without_a_limit_takes_a_node_with_any_time_left(plane: Plane) -> None:
+    plane.world.expires = plane.clock.epoch() + 0.5
+    await plane.cluster(1)
+    await plane.job("a")
+    assert plane.state("a") == "running"
 
 
 async def test_a_limited_job_keeps_its_place_before_those_behind_it(plane: Plane) -> None:

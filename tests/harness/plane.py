@@ -81,6 +81,26 @@ class EndpointTable:
         self.open_ports.clear()
 
 
+class _Database:
+    """The connection to the state file, which may break in the middle of a transaction."""
+
+    def __init__(self, real: sqlite3.Connection, plane: Plane) -> None:
+        self._real = real
+        self._plane = plane
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def execute(self, statement: str, *values: Any) -> Any:
+        if statement.startswith(("INSERT", "UPDATE", "DELETE")):
+            left = self._plane.writes_left
+            if left == 0:
+                raise sqlite3.OperationalError("disk I/O error")
+            self._plane.writes += 1
+            self._plane.writes_left = left and left - 1
+        return self._real.execute(statement, *values)
+
+
 class Plane:
     """One state folder and the services that follow each other on it."""
 
@@ -90,6 +110,9 @@ class Plane:
         self.world = World()
         self.settings = Settings(home=home)
         self.full = False
+        self.writes_left: int | None = None  # so many statements can still be written; None: all that come
+        self.writes = 0  # statements that changed the state file
+        self.waits_for_disk = 0  # transactions that were on the disk before anything went on
         self._monkeypatch = monkeypatch
 
     def set(self, **settings: Any) -> None:
@@ -111,16 +134,21 @@ class Plane:
         await self.service.start()
 
     def _let_fail(self, service: Service) -> None:
-        real = service.store.transaction
+        store = service.store
+        real = store.transaction
 
         @contextmanager
         def transaction(durable: bool = True) -> Iterator[None]:
+            outermost = store._depth == 0
             with real(durable):
                 yield
                 if self.full:
                     raise sqlite3.OperationalError("database or disk is full")
+            if outermost and store._durable:
+                self.waits_for_disk += 1
 
-        self._monkeypatch.setattr(service.store, "transaction", transaction)
+        self._monkeypatch.setattr(store, "transaction", transaction)
+        self._monkeypatch.setattr(store, "_db", _Database(store._db, self))
 
     async def new(self) -> None:
         """The first service, with a workspace and an experiment."""
@@ -140,6 +168,11 @@ class Plane:
         await self.start()
         if settle:
             await self.loop.settle()
+
+    def content(self) -> dict[str, list[Any]]:
+        """All that the state file holds."""
+        tables = ("resources", "secrets", "operations")
+        return {table: self.service.store._db.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
 
     async def close(self) -> None:
         """Stop the service as it stops by itself: nothing is ended."""

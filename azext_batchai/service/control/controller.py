@@ -86,6 +86,7 @@ class ClusterController:
         self.queue = Queue()
         self._wake: asyncio.Handle | None = None
         self._later: asyncio.TimerHandle | None = None
+        self._new = False  # it has yet to get its initial nodes
         self._closing = False
 
     @property
@@ -96,8 +97,7 @@ class ClusterController:
 
     def begin(self) -> None:
         """Start a new cluster with its initial nodes."""
-        initial = self._scale.get("autoScale", {}).get("initialNodeCount", 0)
-        self.nodes.provision([1] * min(initial, self._room()))
+        self._new = True
         self.wake()
 
     def rescale(self, scale_settings: dict[str, Any]) -> None:
@@ -126,15 +126,16 @@ class ClusterController:
         if self.vm_priority != "lowpriority":
             raise conflict("Nodes of a dedicated cluster are not preempted.", code="NodeNotLowPriority")
         log.info("node %s is preempted", node_id)
+        node.doomed = True
         await self._take_away(node, f"node {node_id} was preempted")
 
     def _lost(self, node: Node, reason: TaskError) -> None:
+        node.doomed = True
         details = " ".join(filter(None, (reason.message, reason.details.get("Info", ""))))
         self._spawn(self._take_away(node, f"node {node.node_id} was lost: {details}"))
 
     async def _take_away(self, node: Node, reason: str) -> None:
         """Let a node go; a job that has it is queued again, with the reason."""
-        node.doomed = True
         if node.job:
             job_key = node.job
             await until_written(lambda: self._requeue(job_key, reason))
@@ -170,7 +171,6 @@ class ClusterController:
     async def tear_down(self) -> None:
         """Take all nodes away for good. Running jobs end as terminated; queued ones keep waiting."""
         self._closing = True
-        self._cancel_timers()
         await until_written(self._terminate_all)
         await asyncio.gather(*(self.stop(job_key) for job_key in list(self._runs)))
         await asyncio.gather(*(self.nodes.retire(node) for node in self.nodes))
@@ -214,6 +214,7 @@ class ClusterController:
         try:
             self.nodes.save()
             if not parents.under_deletion(self._state, self.key):
+                self._give_initial()
                 self._shrink()
                 self._grow()
                 self._start_jobs()
@@ -221,6 +222,12 @@ class ClusterController:
         except sqlite3.Error as exc:  # a full disk: what runs goes on, new work waits (P9)
             log.error("cluster %s: state cannot be written: %s", self.key, exc)
             self._wake_in(STORE_RETRY_SECONDS)
+
+    def _give_initial(self) -> None:
+        if self._new:
+            initial = self._scale.get("autoScale", {}).get("initialNodeCount", 0)
+            self.nodes.provision([1] * min(initial, self._room()))
+            self._new = False
 
     def _wake_in(self, seconds: float) -> None:
         if self._later:
@@ -285,7 +292,7 @@ class ClusterController:
             return
         # Unusable nodes are replaced, as far as there may be more nodes.
         usable = [node for node in active if node.state != UNUSABLE]
-        missing = min(self._wanted() - len(usable), capacity - len(active), room)
+        missing = min(capacity - len(active), room)
         free = sum(not node.job and not node.doomed for node in usable)
         blocks = self.queue.blocks(free, missing, capacity)
         least = min(wanted_nodes(self._scale, 0) - len(usable), missing) - sum(blocks)
@@ -337,7 +344,7 @@ class ClusterController:
         run.timer = loop.call_later(remaining, lambda: self._spawn(self._time_out(job.key, run)))
         if self.vm_priority == "lowpriority":
             patience = self._state.settings.low_priority_seconds - job_states.elapsed_seconds(job)
-            run.preemption = loop.call_later(max(patience, 0.0), self._preempt_all, job.key)
+            run.preemption = loop.call_later(patience, self._preempt_all, job.key)
         self._spawn(self._run(job, run, resume))
 
     async def _time_out(self, job_key: str, run: _Run) -> None:

@@ -95,12 +95,12 @@ class Fleet:
         """
         state = job.properties["executionState"]
         controller = self._controllers.get(job.internal["cluster"])
-        if controller and controller.is_running(job.key) and state != "queued":
+        running = bool(controller and controller.is_running(job.key) and state != "queued")
+        if running:
             job_states.intend(self._state, job.key, job_states.TERMINATE)
-            return True
-        if state not in job_states.ENDED:
+        elif state not in job_states.ENDED:
             job_states.terminate_queued(self._state, job.key)
-        return False
+        return running
 
     def dequeue(self, job: Record) -> None:
         """The job does not wait for nodes any more."""

@@ -222,7 +222,7 @@ class NodePool:
             )
             node.watch = self._spawn(self._watch(node))
             self._changed()
-            if new or (resume and node.state != UNUSABLE):
+            if node.state != UNUSABLE:
                 cluster = self._state.store.get(self._key)
                 assert cluster
                 setup = node_specs.setup_of(self._state, cluster)
@@ -245,7 +245,6 @@ class NodePool:
         reason = await self._engine.lost(node.node_id)
         if node.state != LEAVING:
             log.warning("node %s is lost: %s %s", node.node_id, reason.message, reason.details)
-            node.doomed = True
             self._lost(node, reason)
 
     def _enter(self, node: Node, state: str, **internal: Any) -> None:
