@@ -550,6 +550,9 @@ async def test_what_happens_to_a_job_and_its_cluster_changes_no_etag(plane: Plan
     assert len({answer.headers["etag"] for answer in seen}) == 1
     created = (await plane.job("a", customToolkitSettings=None, pyTorchSettings=settings)).headers["etag"]
     assert created == seen[0].headers["etag"]
+    plane.engine.lose(next(iter(plane.nodes())))
+    await plane.loop.settle()
+    assert plane.numbers() == [2]
     assert (await plane.call("GET", f"{WORKSPACE}/clusters/c")).headers == cluster.headers
 
 

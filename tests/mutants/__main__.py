@@ -51,6 +51,7 @@ MODULES = {
         "model/vm_sizes.py",
         "model/node_states.py",
         "model/logins.py",
+        "engine/job_run.py",
     )
 }
 # In this order, so that most faults are found soon; a service that is killed at every step comes last.
@@ -62,6 +63,7 @@ TESTS = (
     "control/test_deletions.py",
     "control/test_writes.py",
     "control/test_full_disk.py",
+    "control/test_job_run.py",
     "control/test_model.py",
     "control/test_crashes.py",
 )
@@ -82,6 +84,7 @@ FIRST = {
     "model/vm_sizes.py": "control/test_model.py",
     "model/node_states.py": "control/test_nodes.py",
     "model/logins.py": "control/test_nodes.py",
+    "engine/job_run.py": "control/test_job_run.py",
 }
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 
