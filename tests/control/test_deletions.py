@@ -409,6 +409,44 @@ async def test_a_deletion_has_failed_when_all_of_it_has_been_tried(
     assert operation and (operation["status"], plane.record(WORKSPACE)) == ("Failed", None)
 
 
+async def test_a_service_that_has_let_go_leaves_all_of_a_deletion_to_the_next(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    await plane.cluster(0)
+    await plane.job("a")
+    await plane.call("DELETE", EXPERIMENT)
+    plane.full = True
+    await plane.sleep(1)
+    await plane.close()
+    caplog.clear()
+    plane.full = False
+    await plane.sleep(60)
+    assert caplog.text == ""
+    await plane.start()
+    await plane.loop.settle()
+    assert plane.record(EXPERIMENT) is None
+
+
+async def test_a_termination_of_a_service_that_has_let_go_is_carried_out_by_the_next(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    plane.world.automatic -= {"stop"}
+    await plane.cluster(1)
+    await plane.job("a")
+    answer = await plane.call("POST", f"{job_path('a')}/terminate")
+    plane.full = True
+    await plane.sleep(1)
+    await plane.end("a")
+    await plane.close()
+    caplog.clear()
+    plane.full = False
+    await plane.sleep(60)
+    assert caplog.text == ""
+    await plane.start()
+    await plane.loop.settle()
+    assert (plane.error("a"), (await plane.operation(answer))["status"]) == ("JobTerminated", "Succeeded")
+
+
 async def test_deletion_repeats_until_no_child_is_left(plane: Plane) -> None:
     """A child that comes into being although its parent goes (an older release allowed it) is no orphan."""
     await begin(plane, EXPERIMENT)
@@ -586,6 +624,69 @@ async def test_a_file_server_that_cannot_be_made_fails_with_the_reason(
     await plane.restart()
     assert (await plane.call("GET", path)).body["properties"]["provisioningState"] == "succeeded"
     assert (await plane.operation(answer))["status"] == "Failed"
+
+
+async def test_the_endpoint_of_a_file_server_goes_before_its_folder(plane: Plane) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    await plane.ask("PUT", path, SERVER)
+    await plane.ask("DELETE", path)
+    assert plane.endpoints.closed_over == [True]
+
+
+async def test_a_file_server_deleted_at_once_is_never_opened(plane: Plane) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    answers = [await plane.call("PUT", path, SERVER), await plane.call("DELETE", path)]
+    await plane.loop.settle()
+    assert [(await plane.operation(answer))["status"] for answer in answers] == ["Succeeded", "Succeeded"]
+    assert (plane.endpoints.opened, plane.record(path)) == (0, None)
+
+
+async def test_a_file_server_that_goes_does_not_become_usable_again(plane: Plane) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    plane.endpoints.hold, plane.endpoints.keep = asyncio.Event(), asyncio.Event()
+    await plane.ask("PUT", path, SERVER)
+    await plane.ask("DELETE", path)
+    plane.endpoints.hold.set()
+    await plane.loop.settle()
+    assert (await plane.call("GET", path)).body["properties"]["provisioningState"] == "deleting"
+    plane.endpoints.keep.set()
+    await plane.loop.settle()
+    assert plane.record(path) is None
+
+
+async def test_a_file_server_that_could_not_be_written_is_usable_later_or_gone(plane: Plane) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    for gone in (False, True):
+        created = await plane.call("PUT", path, SERVER)
+        plane.full = True
+        await plane.sleep(1)
+        assert (await plane.call("GET", path)).body["properties"]["provisioningState"] == "creating"
+        plane.full = False
+        if gone:
+            await plane.ask("DELETE", path)
+        await plane.sleep(10)
+        assert (await plane.operation(created))["status"] == "Succeeded"
+        if not gone:
+            assert (await plane.call("GET", path)).body["properties"]["provisioningState"] == "succeeded"
+            await plane.ask("DELETE", path)
+    assert (plane.record(path), plane.endpoints.open_ports) == (None, {})
+
+
+async def test_a_service_that_lets_go_closes_the_endpoints_and_makes_no_more(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    await plane.ask("PUT", path, SERVER)
+    hold = plane.endpoints.hold = asyncio.Event()
+    await plane.ask("PUT", f"{path}2", SERVER)
+    before = plane.endpoints
+    await plane.close()
+    hold.set()
+    await plane.sleep(60)
+    assert (before.open_ports, caplog.text) == ({}, "")
+    await plane.start()
+    await plane.loop.settle()
+    assert len(plane.endpoints.open_ports) == 2
 
 
 async def test_a_file_server_whose_folder_is_gone_can_be_deleted(plane: Plane) -> None:

@@ -1,5 +1,7 @@
 """States of a job: queued -> running -> (terminating ->) succeeded | failed | queued again. Legal ways and others."""
 
+import asyncio
+import sqlite3
 from typing import Any
 
 import pytest
@@ -139,6 +141,56 @@ async def test_terminate_during_a_requeue(plane: Plane) -> None:
     await plane.end("a")
     assert (plane.state("a"), plane.error("a")) == ("failed", "JobTerminated")
     assert plane.world.started == ["a"]
+
+
+async def test_a_job_is_told_to_end_once_however_often_that_is_asked_for(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    plane.world.automatic -= {"stop"}
+    await plane.cluster(1)
+    await plane.job("a")
+    await plane.rescale(0)
+    for _ in range(3):
+        plane.controller().wake()
+        await plane.loop.settle()
+    assert caplog.text.count("is to run again") == 1
+    await asyncio.gather(*(plane.call("POST", f"{job_path('a')}/terminate") for _ in range(3)))
+    await plane.loop.settle()
+    assert plane.world.of_job("a").stops == 1
+
+
+async def test_terminations_at_once_tell_the_job_once(plane: Plane) -> None:
+    plane.world.automatic -= {"stop"}
+    await plane.cluster(1)
+    await plane.job("a")
+    await asyncio.gather(*(plane.call("POST", f"{job_path('a')}/terminate") for _ in range(3)))
+    await plane.loop.settle()
+    assert plane.world.of_job("a").stops == 1
+
+
+async def test_a_job_that_waits_to_run_again_shows_no_earlier_run(plane: Plane) -> None:
+    await plane.cluster(1)
+    await plane.job("a")
+    await plane.rescale(0)
+    assert "executionInfo" not in properties(plane, "a")
+    assert plane.nodes_of("a") == []
+
+
+async def test_a_job_that_nobody_runs_can_be_terminated(plane: Plane) -> None:
+    """Its cluster's record was lost, and another cluster has the name."""
+    await plane.cluster(1)
+    await plane.job("a")
+    key = plane.controller().key
+    await plane.crash()
+    with sqlite3.connect(plane.settings.home / "state.db") as db:
+        db.execute("DELETE FROM resources WHERE key=? OR parent=?", (key, key))
+    db.close()
+    await plane.start()
+    await plane.cluster(0)
+    answer = await terminate(plane, "a")
+    assert (await plane.operation(answer))["status"] == "Succeeded"
+    assert (plane.state("a"), plane.error("a")) == ("failed", "JobTerminated")
 
 
 async def test_a_requeue_does_not_undo_a_termination(plane: Plane) -> None:
@@ -538,20 +590,23 @@ async def test_what_happens_to_a_job_and_its_cluster_changes_no_etag(plane: Plan
     await plane.cluster(0)
     settings = {"pythonScriptFilePath": "x", "processCount": 2}
     await plane.job("a", customToolkitSettings=None, pyTorchSettings=settings)
+    seen = [await plane.call("GET", job_path("a"))]
     await plane.rescale(1)
     cluster = await plane.call("GET", f"{WORKSPACE}/clusters/c")
-    seen = [await plane.call("GET", job_path("a"))]
+    seen.append(await plane.call("GET", job_path("a")))
     await plane.sleep(5)
+    plane.engine.lose(next(iter(plane.nodes())))  # its job is to run again
+    await plane.loop.settle()
+    await plane.end("a")
     await terminate(plane, "a")
     seen.append(await plane.call("GET", job_path("a")))
     await plane.end("a")
     seen.append(await plane.call("GET", job_path("a")))
-    assert [answer.body["properties"]["executionState"] for answer in seen] == ["running", "terminating", "failed"]
+    states = [answer.body["properties"]["executionState"] for answer in seen]
+    assert states == ["queued", "running", "terminating", "failed"]
     assert len({answer.headers["etag"] for answer in seen}) == 1
     created = (await plane.job("a", customToolkitSettings=None, pyTorchSettings=settings)).headers["etag"]
     assert created == seen[0].headers["etag"]
-    plane.engine.lose(next(iter(plane.nodes())))
-    await plane.loop.settle()
     assert plane.numbers() == [2]
     assert (await plane.call("GET", f"{WORKSPACE}/clusters/c")).headers == cluster.headers
 
@@ -685,6 +740,7 @@ async def test_only_a_queued_job_is_started_and_only_a_running_one_stopped(plane
 async def test_what_is_gone_cannot_be_stopped_or_finished(plane: Plane) -> None:
     job_states.intend(plane.service, "no such job", job_states.TERMINATE)
     assert job_states.finish(plane.service, "no such job", JobOutcome(0)) is None
+    assert job_states.mark_running(plane.service, "no such job", ["n"]) is None
 
 
 # Requests

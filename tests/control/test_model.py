@@ -7,7 +7,7 @@ import pytest
 
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.engine.base import TaskError
-from azext_batchai.service.model import mount_paths, mounts, parents, vm_sizes
+from azext_batchai.service.model import mount_paths, mounts, node_specs, parents, vm_sizes
 from azext_batchai.service.store import Record
 from harness.plane import ACCOUNT, EXPERIMENT, SUBSCRIPTION, USER, WORKSPACE, Plane, job_path
 
@@ -178,6 +178,16 @@ async def test_a_volume_that_cannot_be_mounted_fails_the_job(plane: Plane) -> No
     assert await plane.counts() == {"idle": 1}
 
 
+async def test_a_secret_that_is_not_there_any_more_is_empty(plane: Plane) -> None:
+    await plane.cluster(0)
+    await plane.job("a", secrets=[{"name": "S", "value": "hidden"}])
+    record = plane.record(job_path("a"))
+    assert record
+    with plane.service.store.transaction():
+        plane.service.store.forget_secrets(record.key)
+    assert node_specs.environment(plane.service, record, record.properties, "properties") == {"S": ""}
+
+
 async def test_the_quota_of_clusters_is_of_a_location(empty_plane: Plane) -> None:
     plane = empty_plane
     plane.set(cluster_quota=2)
@@ -218,7 +228,7 @@ async def test_nothing_is_reserved_below_what_is_being_deleted(plane: Plane) -> 
     await plane.call("DELETE", WORKSPACE)
     with pytest.raises(ArmError, match="The workspace ws is being deleted"):
         parents.reserve(plane.service, record)
-    assert plane.record(f"{EXPERIMENT}/x") is None
+    assert plane.service.store.get(record.key) is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from azext_batchai.service.control.node_pool import Node
 from azext_batchai.service.engine.base import TaskError
-from harness.plane import WORKSPACE, Plane, job_path
+from harness.plane import USER, WORKSPACE, Plane, job_path, scale
 
 BAD = TaskError("SetupTaskFailed", "no")
 
@@ -179,6 +179,41 @@ async def test_a_new_cluster_has_its_initial_nodes_also_where_they_cannot_be_wri
     await plane.job("a")
     await plane.sleep(61)
     assert len(plane.nodes()) == 1
+
+
+async def test_the_idle_time_of_a_node_begins_when_it_is_ready(plane: Plane) -> None:
+    plane.world.automatic -= {"prepare"}
+    await plane.cluster(auto=(0, 1, 1))
+    [node] = plane.nodes()
+    await plane.sleep(1000)
+    assert plane.nodes() == {node: "preparing"}  # nor is one taken away that nobody could use yet
+    plane.engine.decide("prepare", node)
+    await plane.sleep(59)
+    assert plane.nodes() == {node: "idle"}
+    await plane.sleep(2)
+    assert plane.nodes() == {}
+
+
+async def test_idle_nodes_stay_for_a_gang_that_waits_for_the_others(plane: Plane) -> None:
+    await plane.cluster(auto=(0, 3, 3))
+    await plane.job("a")
+    await plane.job("gang", 3)
+    await plane.sleep(1000)
+    assert (await plane.counts(), plane.state("gang")) == ({"running": 1, "idle": 2}, "queued")
+    await plane.end("a")
+    assert (plane.state("gang"), len(plane.world.blocks)) == ("running", 3)
+
+
+async def test_a_manual_cluster_has_no_initial_nodes(plane: Plane) -> None:
+    await plane.cluster(0)
+    assert plane.world.blocks == []
+
+
+async def test_a_cluster_whose_service_died_before_its_first_node_has_its_nodes(plane: Plane) -> None:
+    properties = {"vmSize": "S", "userAccountSettings": USER, "scaleSettings": scale(2)}
+    assert (await plane.call("PUT", f"{WORKSPACE}/clusters/c", {"properties": properties})).status == 202
+    await plane.restart()
+    assert await plane.counts() == {"idle": 2}
 
 
 async def test_the_node_that_was_idle_longest_goes_first(plane: Plane) -> None:

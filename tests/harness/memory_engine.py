@@ -58,6 +58,7 @@ class World:
     started: list[str] = field(default_factory=list)  # jobs, in the order in which they were started
     reasons: dict[str, str | TaskError] = field(default_factory=dict)  # why nodes are pending
     port: int = 20000
+    endpoints: bool = True  # whether one can log in to nodes
     error_for_gone: bool = True  # how a resumed engine tells that a node is gone: an error, or as lost
 
     def fault(self, call: str, *errors: Exception) -> None:
@@ -203,7 +204,7 @@ class MemoryEngine:
                 Allocation(
                     address=f"10.0.0.{held['number']}",
                     host="memory",
-                    endpoint=Endpoint("127.0.0.1", 1000 + held["number"]),
+                    endpoint=Endpoint("127.0.0.1", 1000 + held["number"]) if self.world.endpoints else None,
                     gpus=spec.gpus,
                     expires=held["expires"],
                     held=held,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,10 +53,15 @@ class Answer:
 class EndpointTable:
     """The endpoints of file servers that are open, opened and closed one after another as by `FileServerHost`."""
 
+    _ports = itertools.count(30000)
+
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
+        self._folders: dict[str, Path] = {}
         self.open_ports: dict[str, int] = {}
         self.opened = 0
+        self.closed_over: list[bool] = []  # whether the folder was there when the endpoint was closed
+        self.keep: asyncio.Event | None = None
         self.errors: list[OSError] = []
         self.hold: asyncio.Event | None = None
 
@@ -69,13 +75,17 @@ class EndpointTable:
             Path(folder).mkdir(parents=True, exist_ok=True)
             assert key not in self.open_ports, f"{key} is opened a second time"
             self.opened += 1
-            self.open_ports[key] = port or 30000 + self.opened
+            self.open_ports[key] = port or next(self._ports)
+            self._folders[key] = Path(folder)
             return self.open_ports[key]
 
     async def close(self, key: str) -> None:
         async with self._lock:
             await asyncio.sleep(0)
-            self.open_ports.pop(key, None)
+            if self.keep:
+                await self.keep.wait()
+            if self.open_ports.pop(key, None):
+                self.closed_over.append(self._folders[key].is_dir())
 
     async def close_all(self) -> None:
         self.open_ports.clear()

@@ -86,7 +86,7 @@ class ClusterController:
         self.queue = Queue()
         self._wake: asyncio.Handle | None = None
         self._later: asyncio.TimerHandle | None = None
-        self._new = False  # it has yet to get its initial nodes
+        self._new = record.internal["nextNode"] == 1  # it has yet to get its initial nodes
         self._closing = False
 
     @property
@@ -94,11 +94,6 @@ class ClusterController:
         return len(self._runs)
 
     # What others ask for
-
-    def begin(self) -> None:
-        """Start a new cluster with its initial nodes."""
-        self._new = True
-        self.wake()
 
     def rescale(self, scale_settings: dict[str, Any]) -> None:
         self._scale = scale_settings
@@ -183,15 +178,13 @@ class ClusterController:
     def close(self) -> None:
         """The service stops: forget everything, end nothing."""
         self._closing = True
-        self._cancel_timers()
+        for run in self._runs.values():
+            run.cancel_timers()
         self._background.cancel()
 
     def resume(self, unfinished: list[Record]) -> None:
         """Take up nodes and the cluster's unfinished jobs as an earlier service left them."""
         self.nodes.resume()
-        cluster = self._state.store.get(self.key)
-        if cluster and cluster.internal["nextNode"] == 1:
-            self.begin()  # the earlier service had not come to it
         for job in unfinished:
             if job.properties["executionState"] == "queued":
                 self.enqueue(job)
@@ -202,7 +195,7 @@ class ClusterController:
 
     def wake(self) -> None:
         """Ask for a pass; several requests in one turn of the loop make one pass."""
-        if not self._wake and not self._closing:
+        if not self._wake:
             self._wake = asyncio.get_running_loop().call_soon(self._pass)
 
     # One pass
@@ -224,10 +217,9 @@ class ClusterController:
             self._wake_in(STORE_RETRY_SECONDS)
 
     def _give_initial(self) -> None:
-        if self._new:
-            initial = self._scale.get("autoScale", {}).get("initialNodeCount", 0)
-            self.nodes.provision([1] * min(initial, self._room()))
-            self._new = False
+        if self._new and "autoScale" in self._scale:
+            self.nodes.provision([1] * min(self._scale["autoScale"]["initialNodeCount"], self._room()))
+        self._new = False
 
     def _wake_in(self, seconds: float) -> None:
         if self._later:
@@ -293,7 +285,7 @@ class ClusterController:
         # Unusable nodes are replaced, as far as there may be more nodes.
         usable = [node for node in active if node.state != UNUSABLE]
         missing = min(capacity - len(active), room)
-        free = sum(not node.job and not node.doomed for node in usable)
+        free = sum(not node.job for node in usable)
         blocks = self.queue.blocks(free, missing, capacity)
         least = min(wanted_nodes(self._scale, 0) - len(usable), missing) - sum(blocks)
         self.nodes.provision([*blocks, *([1] * least)])
@@ -302,9 +294,7 @@ class ClusterController:
         if not self.queue:
             return
         idle = {
-            node.node_id: node
-            for node in self.nodes
-            if node.state == IDLE and not node.draining and not node.doomed
+            node.node_id: node for node in self.nodes if node.state == IDLE and not node.doomed
         }
         startable = self.queue.startable(len(idle), capacity_of(self._scale))
         if len(startable) > STARTS_AT_ONCE:
@@ -326,7 +316,8 @@ class ClusterController:
         moving = any(node.state in (ALLOCATING, LEAVING) or node.draining for node in self.nodes)
         allocation_state = "resizing" if moving else "steady"
         record = self._state.store.get(self.key)
-        if record and record.properties["allocationState"] != allocation_state:
+        assert record
+        if record.properties["allocationState"] != allocation_state:
             record.properties["allocationState"] = allocation_state
             record.properties["allocationStateTransitionTime"] = wire_now()
             with self._state.store.transaction(durable=False):
@@ -387,10 +378,8 @@ class ClusterController:
     async def _outcome(self, job: Record, run: _Run, resume: bool) -> JobOutcome:
         try:
             for node in run.nodes:
-                if node.bring_up and not node.bring_up.done():
+                if node.bring_up:
                     await asyncio.wait([node.bring_up])
-            if run.stopping and not resume:
-                return JobOutcome(None)
             run.handle = self._engine.job(await self._plan(job, run, resume))
             if run.stopping:
                 await self._halt(job.key, run)
@@ -429,12 +418,3 @@ class ClusterController:
             self.nodes.became_unusable(node, fault)
         reason = f"node {fault.node_id} could not run it: {fault.message}"
         await until_written(lambda: self._requeue(job_key, reason))
-
-    def _cancel_timers(self) -> None:
-        if self._wake:
-            self._wake.cancel()
-            self._wake = None
-        if self._later:
-            self._later.cancel()
-        for run in self._runs.values():
-            run.cancel_timers()

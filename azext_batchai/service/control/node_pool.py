@@ -129,7 +129,7 @@ class NodePool:
         found = []
         for node in self:
             endpoint = node.record.internal["endpoint"]
-            if endpoint and node.state != ALLOCATING:
+            if endpoint:
                 found.append({"nodeId": node.node_id, "ipAddress": endpoint["ip_address"], "port": endpoint["port"]})
         return found
 
@@ -266,7 +266,7 @@ class NodePool:
                 for node_id in self._unsaved:
                     node = self._nodes.get(node_id)
                     if node:
-                        self._state.store.update(node.record, touch=False)
+                        self._state.store.update(node.record)
             self._unsaved.clear()
 
     def occupy(self, node: Node, job_key: str) -> None:

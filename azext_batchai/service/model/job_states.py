@@ -88,13 +88,13 @@ def finish(state: State, key: str, outcome: JobOutcome) -> Record | None:
     now = wire_now()
     intent = record.internal.pop("intent", None)
     record.internal["nodes"] = []
-    if intent == REQUEUE and not record.internal.get("deleting"):
+    if intent == REQUEUE:
         record.properties.pop("executionInfo", None)
         return _enter(state, record, "queued", now)
     info = record.properties.setdefault("executionInfo", {"startTime": now})
     info["endTime"] = now
     error = outcome.error
-    if intent in (TERMINATE, REQUEUE):
+    if intent == TERMINATE:
         error = _terminated()
     elif intent == TIME_OUT:
         limit = record.properties["constraints"]["maxWallClockTime"]
