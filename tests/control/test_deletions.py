@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from azext_batchai.service.arm.ids import key_of
-from azext_batchai.service.store import Record
 from harness.plane import ACCOUNT, EXPERIMENT, GROUP, USER, WORKSPACE, Answer, Plane, job_path
 
 SERVER = {
@@ -430,13 +428,13 @@ async def test_a_service_that_has_let_go_leaves_all_of_a_deletion_to_the_next(
 async def test_a_termination_of_a_service_that_has_let_go_is_carried_out_by_the_next(
     plane: Plane, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plane.world.automatic -= {"stop"}
+    plane.world.automatic -= {"clean"}
     await plane.cluster(1)
     await plane.job("a")
-    answer = await plane.call("POST", f"{job_path('a')}/terminate")
+    answer = await plane.ask("POST", f"{job_path('a')}/terminate")
     plane.full = True
-    await plane.sleep(1)
-    await plane.end("a")
+    plane.engine.decide("clean", "a")
+    await plane.sleep(1)  # all is done but the note that it is
     await plane.close()
     caplog.clear()
     plane.full = False
@@ -465,8 +463,10 @@ async def test_a_child_that_came_after_its_kind_had_gone_is_no_orphan(plane: Pla
     plane.world.automatic -= {"release"}
     await plane.cluster(1)
     [node] = plane.nodes()
+    record = plane.record(EXPERIMENT)
+    assert record
     answer = await plane.ask("DELETE", WORKSPACE)
-    record = Record(key_of(EXPERIMENT), "experiment", key_of(WORKSPACE), {"name": "exp", "properties": {}})
+    assert plane.record(EXPERIMENT) is None
     with plane.service.store.transaction():
         plane.service.store.add(record)
     plane.engine.decide("release", node)

@@ -238,6 +238,8 @@ async def test_an_unusable_node_keeps_its_job_until_that_has_ended(plane: Plane)
     await plane.job("a")
     [blamed] = plane.nodes()
     plane.engine.fail("a", NodeFault(blamed, "NodeBroken", "its disk is gone"))
+    await plane.loop.settle()
+    plane.controller().wake()
     await plane.sleep(100)
     assert plane.nodes()[blamed] == "unusable"
     plane.engine.decide("clean", "a")

@@ -107,6 +107,8 @@ class _Database:
             if left == 0:
                 raise sqlite3.OperationalError("disk I/O error")
             self._plane.writes += 1
+            if not self._real.in_transaction:
+                self._plane.loose_writes.append(statement)
             self._plane.writes_left = left and left - 1
         return self._real.execute(statement, *values)
 
@@ -121,6 +123,7 @@ class Plane:
         self.settings = Settings(home=home)
         self.full = False
         self.writes_left: int | None = None  # so many statements can still be written; None: all that come
+        self.loose_writes: list[str] = []  # those in no transaction: who knows when they are on the disk
         self.writes = 0  # statements that changed the state file
         self.waits_for_disk = 0  # transactions that were on the disk before anything went on
         self._monkeypatch = monkeypatch

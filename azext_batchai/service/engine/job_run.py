@@ -215,7 +215,7 @@ class JobRun:
 
     def _failure(self, failed: Process, end: TaskEnd) -> dict[str, str]:
         details = {"ExitCode": str(end.exit_code), "NodeId": self._plan.node_ids[failed.node_index]}
-        signal = end.signal or (end.exit_code - 128 if end.exit_code in range(128, 160) else 0)  # as a shell tells it
+        signal = end.signal or (end.exit_code - 128 if end.exit_code in range(129, 160) else 0)  # as a shell tells it
         if signal:
             details["Signal"] = str(signal)
         if signal == SIGKILL and end.out_of_memory:
