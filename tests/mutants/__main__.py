@@ -165,7 +165,7 @@ def _fork(finder: _Faulty | None, limit: int = resource.RLIM_INFINITY) -> int:
     try:
         os.setpgid(0, 0)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-        signal.alarm(600)  # it may also wait for what never comes
+        signal.alarm(180)  # it may also wait for what never comes
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
