@@ -749,11 +749,14 @@ async def test_what_is_gone_cannot_be_stopped_or_finished(plane: Plane) -> None:
 async def test_the_same_put_again_shows_the_job_as_it_was_created(plane: Plane) -> None:
     await plane.cluster(1)
     await plane.job("a")
+    await plane.sleep(5)
     await plane.end("a")
     again = await plane.job("a")
     assert again.status == 200
     assert again.body["properties"]["executionState"] == "queued"
     assert "executionInfo" not in again.body["properties"]
+    created = again.body["properties"]["creationTime"]
+    assert again.body["properties"]["executionStateTransitionTime"] == created
     other = await plane.job("a", nodes=2)
     assert (other.status, other.code) == (409, "Conflict")
     assert plane.world.started == ["a"]
@@ -772,6 +775,7 @@ async def test_two_output_directories_with_one_id_are_refused(plane: Plane) -> N
 async def test_a_job_needs_a_cluster(plane: Plane) -> None:
     answer = await plane.job("a", cluster="none")
     assert (answer.status, answer.code) == (404, "ClusterNotFound")
+    assert "none" in answer.body["error"]["message"]
     body = plane.job_body()
     body["properties"]["cluster"]["id"] = EXPERIMENT
     answer = await plane.call("PUT", job_path("a"), body)

@@ -62,6 +62,7 @@ TESTS = (
     "control/test_job_states.py",
     "control/test_deletions.py",
     "control/test_writes.py",
+    "control/test_resources.py",
     "control/test_full_disk.py",
     "control/test_job_run.py",
     "control/test_model.py",
