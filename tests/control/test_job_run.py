@@ -348,6 +348,13 @@ def test_a_new_attempt_takes_up_nothing() -> None:
     assert (site.calls[0], site.calls[1][5]) == (("open", False), False)
 
 
+def test_a_new_attempt_does_not_start_without_its_folders() -> None:
+    site = Site(begun={"main-0"}, faults={"open": OSError("busy")})
+    with pytest.raises(TaskError, match="folders could not be made"):
+        run(plan(process("x")), site)
+    assert not any(call[0] == "main-0" and not call[5] for call in site.calls if len(call) > 2)
+
+
 def test_a_job_of_which_a_part_runs_is_taken_up_whatever_else_fails() -> None:
     site = Site(begun={"main-1"}, faults={"open": OSError("busy")})
     ends = [("main-0", TaskEnd(0)), ("main-1", TaskEnd(3))]

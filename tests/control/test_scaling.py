@@ -316,6 +316,19 @@ async def test_a_gang_gets_what_it_lacks_beside_idle_nodes(plane: Plane) -> None
     assert plane.state("gang") == "running"
 
 
+async def test_a_cluster_that_shrinks_by_a_part_of_a_block_on_its_way_asks_anew_for_what_it_wants(plane: Plane) -> None:
+    plane.world.automatic -= {"allocate"}
+    await plane.cluster(auto=(1, 9))
+    await plane.job("gang", 4)
+    assert [len(block) for block in plane.world.blocks] == [1, 3]
+    [first] = plane.world.blocks[0]
+    plane.engine.decide("allocate", first)
+    await plane.loop.settle()
+    await plane.rescale(2)
+    assert [len(block) for block in plane.world.blocks] == [1, 3, 1]
+    assert (list(plane.nodes().values()), "errors" in await plane.show()) == (["idle", "allocating"], False)
+
+
 async def test_nodes_on_their_way_are_not_asked_for_again(plane: Plane) -> None:
     plane.world.automatic -= {"allocate"}
     await plane.cluster(auto=(0, 5))

@@ -289,10 +289,17 @@ class NodePool:
         self._enter(node, UNUSABLE, error=error.body())
 
     def retire(self, node: Node) -> asyncio.Task[None]:
-        """Begin to take a node away; it is leaving from this moment on."""
+        """Begin to take a node away; it is leaving from this moment on.
+
+        Those that are still to come in one block with it go, too: a block comes whole or not at all.
+        """
         if not node.leave:
+            block = node.record.internal["block"] if node.state == ALLOCATING else None
             self._enter(node, LEAVING)
             node.leave = self._spawn(self._leave(node))
+            for other in self:
+                if other.state == ALLOCATING and other.record.internal["block"] == block:
+                    self.retire(other)
         return node.leave
 
     async def _leave(self, node: Node) -> None:
