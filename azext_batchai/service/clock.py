@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,15 @@ def epoch() -> float:
     return time.time()
 
 
+@lru_cache(None)
 def boot_id() -> str:
-    """Which run of the machine this is; '' where the machine does not tell."""
+    """Which run of the machine this is; '' where the machine does not tell.
+
+    Raises OSError where it cannot be read now (too few descriptors): that is no other run.
+    """
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
+    except FileNotFoundError:
         return ""
 
 

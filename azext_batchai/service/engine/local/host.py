@@ -92,10 +92,16 @@ class LocalHost:
         if not pid or self.has_restarted(claim):
             return None
         handle = _open(pid)
-        if handle and _identity(pid) != (claim["startTime"], cookie):
-            os.close(handle.opened)
+        if not handle:
             return None
-        return handle
+        try:
+            found = _identity(pid) == (claim["startTime"], cookie)
+        except OSError:
+            os.close(handle.opened)
+            raise
+        if not found:
+            os.close(handle.opened)
+        return handle if found else None
 
     def has_restarted(self, claim: Mapping[str, Any]) -> bool:
         return claim.get("bootId") != clock.boot_id()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -107,8 +108,8 @@ class LocalSite:
     def _make_folders(self) -> None:
         for place in self._places:
             for folder in (place.folders.work, place.folders.mounts, place.folders.temp):
-                folder.mkdir(parents=True, exist_ok=True)
-        self._places[0].folders.shared.mkdir(parents=True, exist_ok=True)
+                os.makedirs(folder, exist_ok=True)
+        os.makedirs(self._places[0].folders.shared, exist_ok=True)
 
     def _place(self, node: LocalNode, folders: Folders) -> _Place:
         """The job's variables and paths on a node; makes nothing, so that a job is found again whatever is gone."""
@@ -141,13 +142,13 @@ class LocalSite:
         for place in self._places:
             for output in place.outputs:
                 try:
-                    output.base.mkdir(parents=True, exist_ok=True)
+                    os.makedirs(output.base, exist_ok=True)
                 except OSError as exc:
                     raise wrong_path(output.what, output.prefix, exc.strerror or str(exc)) from None
                 if self._is_the_nodes(place, output.base):
                     self._keep(output)
                 else:
-                    output.path.mkdir(parents=True, exist_ok=True)
+                    os.makedirs(output.path, exist_ok=True)
 
     def _is_the_nodes(self, place: _Place, folder: Path) -> bool:
         """Whether a folder is the node's own, neither of a volume nor the user's."""
@@ -259,11 +260,18 @@ class LocalSite:
         if process and process.world_size:
             command = mpi.ranks_command(process, command, task.folder / "ranks", self._output, bool(self._runtime))
         if not self._runtime:
-            return replace(command, argv=place.node.view.enter(command.argv, work))
+            return self._in_view(command, place)
         line = command_line if command.argv[0] == shell() else shlex.join(command.argv)
         seen = Path(place.node.view.inside(str(work)))
         argv, handed = self._runtime.inside(place.container, seen, line, variables)
         return replace(command, argv=argv, environment=handed)
+
+    def _in_view(self, command: Command, place: _Place) -> Command:
+        """In the namespace that the node's jobs share, unless it would hold what the user's own command has mounted."""
+        view, work = place.node.view, place.folders.work
+        if any(volume.mount_command for volume in (*place.node.volumes, *self._plan.volumes)):
+            return replace(command, argv=view.enter(command.argv, work))
+        return replace(command, enter=view.namespace(), inside=view.inside(str(work)))
 
     # Ending
 
@@ -301,17 +309,22 @@ class LocalSite:
 
     def _discard(self) -> None:
         for place in self._places:
-            for folder in (place.folders.root, place.node.root / "tasks" / self._attempt):
+            workspace = place.folders.root.parent.parent  # a node has one job at a time
+            for folder in (workspace, place.node.root / "tasks" / self._attempt):
                 place.node.discard(folder)
 
     # What is told
 
     def note(self, text: str) -> None:
         """A line of every node's execution log."""
+        line = f"{wire_now()} {text}\n".encode()
         for place in self._places:
             try:
-                with place.log.open("a", encoding="utf-8") as file:
-                    file.write(f"{wire_now()} {text}\n")
+                log = os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+                try:
+                    os.write(log, line)
+                finally:
+                    os.close(log)
             except OSError:
                 pass  # the share is gone: the job's own fate says so
 
