@@ -63,6 +63,8 @@ class LocalSite:
         self._killer: asyncio.Task[None] | None = None
         self._job = plan.output_segment.rsplit("/", 1)[-1]
         self._attempt = f"{self._job}-{plan.attempt}"
+        # A job of one process needs nothing that is its own to find its only node.
+        self._alone = len(nodes) == 1 and not nodes[0].reach and not any(one.world_size for one in plan.processes)
         self._output = Path()
         self._places: list[_Place] = []
 
@@ -114,12 +116,12 @@ class LocalSite:
     def _place(self, node: LocalNode, folders: Folders) -> _Place:
         """The job's variables and paths on a node; makes nothing, so that a job is found again whatever is gone."""
         plan = self._plan
-        agent, hosts = folders.shared / ".agent", folders.shared / ".hosts"
+        meeting = self._meeting(folders.shared)
         variables = {
             **node.environment,
             **own_variables(plan, folders),
-            "BATCHAI_SSH_CONFIG": str(folders.shared / ".ssh_config"),
-            **mpi.variables(agent / "agent", hosts, plan.addresses, node.interface),
+            "BATCHAI_SSH_CONFIG": str(meeting / ".ssh_config"),
+            **mpi.variables(meeting / ".agent" / "agent", meeting / ".hosts", plan.addresses, node.interface),
         }
 
         def real(path: str) -> str:
@@ -172,9 +174,17 @@ class LocalSite:
         if not output.path.is_symlink():
             output.path.symlink_to(kept, target_is_directory=True)
 
+    def _meeting(self, shared: Path) -> Path:
+        """The folder of what tells a job's processes how to find its nodes."""
+        return self._nodes[0].root / "alone" if self._alone else shared
+
     def _connect_nodes(self) -> None:
         """How the nodes find each other: one set of files for all of them."""
-        shared = self._places[0].folders.shared
+        meeting = self._meeting(self._places[0].folders.shared)
+        if self._alone:
+            if self._nodes[0].is_connected:
+                return
+            meeting.mkdir(exist_ok=True)
         ranks = max((process.world_size for process in self._plan.processes), default=0)
         gpus = int(self._nodes[0].environment["AZ_BATCHAI_NUM_GPUS"])
         slots = max(gpus, -(-ranks // len(self._nodes)), 1)
@@ -185,13 +195,16 @@ class LocalSite:
             enter = () if self._plan.container else place.node.view.enter((), work)
             own = {"BATCHAI_WORK": place.node.view.inside(str(work)), "BATCHAI_NODE_INDEX": str(len(stations))}
             stations[address] = mpi.Station({**variables, **own}, enter, place.node.reach)
+        if self._alone:  # whoever asks is there already, with all variables
+            stations = {address: mpi.Station({"BATCHAI_WORK": "."}, ()) for address in stations}
         hosts = {
             address: (node.spec.node_id, node.spec.login.user_name, node.port)
             for address, node in zip(self._plan.addresses, self._nodes)
         }
-        node_ssh.write_config(shared / ".ssh_config", self._node_key, hosts)
-        mpi.write_host_file(shared / ".hosts", self._plan.addresses, slots)
-        mpi.write_agent(shared / ".agent", stations)
+        node_ssh.write_config(meeting / ".ssh_config", self._node_key, hosts)
+        mpi.write_host_file(meeting / ".hosts", self._plan.addresses, slots)
+        mpi.write_agent(meeting / ".agent", stations)
+        self._nodes[0].is_connected = self._nodes[0].is_connected or self._alone
 
     async def _start_containers(self, container: Container, resume: bool) -> None:
         runtime = self._runtime
@@ -309,8 +322,7 @@ class LocalSite:
 
     def _discard(self) -> None:
         for place in self._places:
-            workspace = place.folders.root.parent.parent  # a node has one job at a time
-            for folder in (workspace, place.node.root / "tasks" / self._attempt):
+            for folder in (place.folders.root, place.node.root / "tasks" / self._attempt):
                 place.node.discard(folder)
 
     # What is told

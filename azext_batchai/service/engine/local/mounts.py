@@ -100,7 +100,7 @@ def _remove_waste() -> None:
         return
     time.sleep(_WASTE_SECONDS)
     roots = [_waste.popleft() for _ in range(min(len(_waste), _MOST_WASTE))]
-    if not any(map(_mounted_below, roots)):
+    if not any(map(_mounted_below, {root.parent for root in roots})):
         command = ["rm", "-rf", "--one-file-system", "--", *map(str, roots)]
         try:
             subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

@@ -44,6 +44,7 @@ class LocalNode:
         self._closing = False
         self.environment = node_environment(root, spec.node_id, gpus)
         self.interface = "lo"  # by which the nodes of a job talk to each other
+        self.is_connected = False  # whether what a job finds its only node by has been written
         self.reach: tuple[str, ...] = ()  # what runs a command there, where the node is another machine
 
     @property
@@ -159,10 +160,10 @@ class LocalNode:
         await self._remove_containers(left)
         for attempt in left:
             self.discard(self.root / "tasks" / attempt)
-        jobs = self.root / "jobs"
-        for workspace in jobs.iterdir() if jobs.is_dir() else ():
-            await asyncio.to_thread(unmount_below, workspace)
-            self.discard(workspace)
+        # Those of workspaces and experiments stay: the next job is likely to need them again.
+        for folder in [*(self.root / "jobs").glob("*/*/*")]:
+            await asyncio.to_thread(unmount_below, folder)
+            self.discard(folder)
 
     async def _remove_containers(self, attempts: list[str]) -> None:
         runtime = ContainerRuntime.find(self.host) if attempts else None
