@@ -26,7 +26,7 @@ from azext_batchai.service.engine.job_variables import (
 from azext_batchai.service.engine.local import mpi, node_ssh
 from azext_batchai.service.engine.local.containers import ContainerRuntime, no_runtime
 from azext_batchai.service.engine.local.environment import expand, shell
-from azext_batchai.service.engine.local.mounts import mount, unmount_below
+from azext_batchai.service.engine.local.mounts import mount, run_later, unmount_below
 from azext_batchai.service.engine.local.node import LocalNode, tail
 from azext_batchai.service.engine.local.view import DOCUMENTED_ROOT
 from azext_batchai.service.engine.task import Command, Task, TaskEnd
@@ -81,6 +81,8 @@ class LocalSite:
         for nodes in self._few_at_a_time(self._nodes if not resume else ()):
             await asyncio.gather(*(node.sweep() for node in nodes))
             await asyncio.sleep(0)  # others have their turn
+        if not resume:
+            await self._off_loop(self._take_spares)
         await self._off_loop(self._make_folders)
         for places in self._few_at_a_time(self._places):
             for place in places:
@@ -106,6 +108,11 @@ class LocalSite:
         relative = folder_of(self._plan)
         shared = self._nodes[0].root / relative / "shared"
         self._places = [self._place(node, Folders(node.root / relative, shared)) for node in self._nodes]
+
+    def _take_spares(self) -> None:
+        for place in self._places:
+            place.node.take_spare("job", place.folders.root)
+            place.node.take_spare("tasks", place.node.root / "tasks" / self._attempt)
 
     def _make_folders(self) -> None:
         for place in self._places:
@@ -322,6 +329,7 @@ class LocalSite:
 
     def _discard(self) -> None:
         for place in self._places:
+            run_later(place.node.prepare_spares)
             for folder in (place.folders.root, place.node.root / "tasks" / self._attempt):
                 place.node.discard(folder)
 

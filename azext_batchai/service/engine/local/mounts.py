@@ -11,7 +11,7 @@ import stat
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -87,6 +87,11 @@ _remover = ThreadPoolExecutor(1, thread_name_prefix="remover")
 _waste: deque[Path] = deque()
 _WASTE_SECONDS = 0.2  # in which more may come: one program removes them all, and other threads are not held up
 _MOST_WASTE = 500
+
+
+def run_later(work: Callable[[], None]) -> None:
+    """Do something with files that nobody waits for, while others go on."""
+    _remover.submit(work)
 
 
 def remove_later(root: Path) -> None:
