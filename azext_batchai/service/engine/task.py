@@ -23,7 +23,8 @@ from azext_batchai.service.engine.host import Handle, Host, NotStarted
 log = logging.getLogger(__name__)
 
 TASK_VARIABLE = "BATCHAI_TASK"  # launcher.py sets it
-_STARTS = 5
+_STARTS = 10
+_PAUSES = (0.05, 2.0)  # before the third start, and at most; each is twice the one before
 _RETRY_SECONDS = 1.0
 
 
@@ -68,9 +69,10 @@ class Task:
         lost with the machine.
         """
         end = await self.adopt() if resume else None
-        for _ in range(_STARTS):
+        for number in range(_STARTS):
             if end:
                 return end
+            await self._pause(number - 2)
             if self._stop.is_set():
                 return TaskEnd(128 + signal.SIGTERM, signal.SIGTERM)
             end = await self._start(command)
@@ -79,6 +81,14 @@ class Task:
         raise TaskError(
             "TaskStartFailed", "The process could not be started", {"Info": "its launcher ended again and again"}
         )
+
+    async def _pause(self, number: int) -> None:
+        """A launcher that dies with each start ends them all: time may help. Cut short where the task is stopped."""
+        if number >= 0:
+            try:
+                await asyncio.wait_for(self._stop.wait(), min(_PAUSES[0] * 2**number, _PAUSES[1]))
+            except asyncio.TimeoutError:
+                pass
 
     async def adopt(self) -> TaskEnd | None:
         """The end of a task that was started before, awaited where it runs; None where it never started, nor will.
