@@ -90,6 +90,7 @@ class Plane:
         self.world = World()
         self.settings = Settings(home=home)
         self.full = False
+        self.why = "database or disk is full"
         self._monkeypatch = monkeypatch
 
     def set(self, **settings: Any) -> None:
@@ -118,7 +119,7 @@ class Plane:
             with real(durable):
                 yield
                 if self.full:
-                    raise sqlite3.OperationalError("database or disk is full")
+                    raise sqlite3.OperationalError(self.why)
 
         self._monkeypatch.setattr(service.store, "transaction", transaction)
 
