@@ -209,8 +209,8 @@ def _kill(cmd: Any, service: embedded.Service) -> None:
     """End a service that hangs. Raises AzureResponseError where it cannot be ended."""
     if embedded.kill(cmd.cli_ctx, service):
         logger.warning(
-            "The local Batch AI service (process %s) did not answer in time and was killed. Running jobs go on; the next "
-            "command starts the service again, which finds them.",
+            "The local Batch AI service (process %s) did not answer in time and was killed. Running jobs go on; the "
+            "next command starts the service again, which finds them.",
             service.pid,
         )
     elif service.alive:

@@ -32,7 +32,8 @@ _RETRY_SECONDS = 1.0
 class Command:
     """What a task runs: `argv[0]` is an absolute path, the files are appended to.
 
-    `pipes` are named pipes whose lines are copied into `stdout` or `stderr` as well.
+    `pipes` are named pipes whose lines are copied into `stdout` or `stderr` as well; `errors` is the one that the
+    command itself writes its errors to, where it is not to write them to `stderr` by itself.
     """
 
     argv: tuple[str, ...]
@@ -41,6 +42,7 @@ class Command:
     stdout: Path
     stderr: Path
     pipes: Mapping[str, str] = field(default_factory=dict)
+    errors: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class Task:
             "stderr": str(command.stderr),
             "grace": self._grace,
             "pipes": dict(command.pipes),
+            "errors": command.errors,
         }
         try:
             handle = await self._host.fork(request)

@@ -5,7 +5,8 @@ launcher is one thread in a few megabytes, so a fork of it costs a millisecond, 
 It ends when the service closes its socket; the runners it made go on.
 
 Protocol on the socket given as a file descriptor, each message a 4-byte length and JSON:
-  to the launcher    {"id", "folder", "cookie", "argv", "cwd", "environment", "stdout", "stderr", "grace", "pipes"}
+  to the launcher    {"id", "folder", "cookie", "argv", "cwd", "environment", "stdout", "stderr", "grace", "pipes",
+                      "errors"}
   from the launcher  {"id", "pid"} | {"id", "error"}
 
 A runner owns its task's folder:
@@ -16,7 +17,8 @@ A runner owns its task's folder:
 TERM to a runner ends its task: TERM to all processes, KILL after `grace` seconds.
 
 `pipes` are named pipes ({path: "stdout" | "stderr"}) that ranks of one job write to: the runner copies them into the
-task's files line by line, so that lines of several ranks stay whole.
+task's files line by line, so that lines of several ranks stay whole. `errors` is the one that the command
+has as its stderr.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ _PARTIAL_SECONDS = 0.05  # how long the beginning of a line waits for its end
 _OPEN_SECONDS = 1.0  # how long others wait for the rest of a line whose beginning was written
 _MAX_PARTIAL = 1 << 16
 _LOST_SECONDS = 0.05
+# mpirun says so where a process that it has started was quicker than itself: no fault, and none of the job's.
+_NOISE = b"plm:rsh: Warning: setpgid("
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -239,6 +243,11 @@ class _Relay:
     def _put(self, source: int, size: int) -> None:
         kept = self.sources[source]
         data = bytes(kept[:size])
+        if _NOISE in data:
+            data = b"".join(line for line in data.splitlines(True) if _NOISE not in line)
+        if not data:
+            del kept[:size]
+            return
         if self._open not in (None, source):
             data = b"\n" + data  # the other line stays without its end rather than mixed with this one
         self._open = None if data[-1:] in (b"\n", b"\r") else source
@@ -348,7 +357,8 @@ def _become_command(request: Json, failure: int) -> None:
     step = ""
     try:
         os.setsid()
-        for path, descriptor in ((os.devnull, 0), (request["stdout"], 1), (request["stderr"], 2)):
+        errors = request.get("errors") or request["stderr"]
+        for path, descriptor in ((os.devnull, 0), (request["stdout"], 1), (errors, 2)):
             step = path
             flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
             opened = os.open(path, flags, 0o666)
