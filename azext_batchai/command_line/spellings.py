@@ -36,6 +36,7 @@ _LOCATION = dict.fromkeys(("--location", "-l"), _WORKSPACE_LOCATION)
 _ADMIN = {"--admin-user-name": "--user-name", "-c": "--config-file"}
 _NODE_CLUSTER = {"--name": "--cluster", "--cluster-name": "--cluster", "-r": "--cluster"}
 _JOB = {"--job-name": "--job"}
+_JOB_OR_FILE = "name the file with -f (--file-name) and the job with -j (--job)"
 
 _OPTIONS: dict[Words, Spellings] = {
     ("cluster", "create"): Spellings({**_MOUNTS, **_ADMIN}, {**_LOCATION, **_NFS_GROUP}),
@@ -52,7 +53,7 @@ _OPTIONS: dict[Words, Spellings] = {
     ("cluster", "node", "exec"): Spellings(_NODE_CLUSTER),
     ("cluster", "file", "list"): Spellings({**_NODE_CLUSTER, "-n": "--cluster"}),
     ("job", "file", "list"): Spellings(_JOB),
-    ("job", "file", "stream"): Spellings(_JOB),
+    ("job", "file", "stream"): Spellings(_JOB, dict.fromkeys(("--name", "-n"), _JOB_OR_FILE)),
 }
 # Commands of 2017 -> today's, with what their options were called.
 _COMMANDS: dict[Words, tuple[Words, Spellings]] = {
@@ -62,7 +63,7 @@ _COMMANDS: dict[Words, tuple[Words, Spellings]] = {
     ("job", "stream-file"): (
         ("job", "file", "stream"),
         # Which of the two --name meant has changed over the years.
-        Spellings(_JOB, dict.fromkeys(("--name", "-n"), "name the job with --job and the file with --file-name")),
+        Spellings(_JOB, dict.fromkeys(("--name", "-n"), _JOB_OR_FILE)),
     ),
     ("usage", "show"): (("list-usages",), Spellings()),
 }

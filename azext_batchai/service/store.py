@@ -138,9 +138,9 @@ class Store:
     def unusable(self, why: str) -> StateError:
         """The refusal of a state that was found damaged before anything was written."""
         return StateError(
-            f"The state file {self.path} cannot be used: {why}. Nothing was changed. Put back a copy of it, or move "
-            f"the whole folder {self.path.parent} away: the next start then begins with an empty state. Jobs that "
-            "still run there are not ended by that."
+            f"The state file {self.path} cannot be used: {why}. Nothing was changed. Put back a copy of it, or give "
+            "the state up with `az batchai local reset`, which ends the jobs and nodes that still run there and "
+            f"deletes what is in {self.path.parent}, storage included."
         )
 
     def _check(self) -> None:
