@@ -150,3 +150,9 @@ def service(item: Row) -> Row:
         "State folder": "home",
     }
     return {title: str(item[key]) for title, key in columns.items() if item.get(key) is not None}
+
+
+@_rows
+def findings(item: Row) -> Row:
+    parts = (item["found"], item["gives"], item["advice"])
+    return {"Status": item["status"], "Check": item["check"], "Found": ". ".join(part for part in parts if part)}

@@ -518,6 +518,19 @@ examples:
     text: az batchai local engines --check
 """
 
+helps["batchai local doctor"] = """
+type: command
+short-summary: Say what this machine has for jobs, what is missing and what it would give.
+long-summary: |
+    A line for each: `ok`, `note`, `missing` (an optional part), `wrong` (something will fail). With --output or --query the findings are printed as those say. The service is neither needed nor started.
+    The exit code is 1 where something is wrong, else 0.
+examples:
+  - name: Look at this machine, the state folder and the service.
+    text: az batchai local doctor
+  - name: List what is missing, for a script.
+    text: az batchai local doctor --query "[?status=='missing'].check" -o tsv
+"""
+
 helps["batchai local connection-string"] = """
 type: command
 short-summary: Print the connection string of a storage account, for `az storage` and the storage SDKs.

@@ -94,6 +94,7 @@ def _load_local(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_command("down", "stop_service")
         g.custom_command("logs", "show_logs")
         g.custom_command("engines", "list_engines")
+        g.custom_command("doctor", "examine_machine", table_transformer=table.findings)
         g.custom_command("preempt", "preempt_node")
         g.custom_command("env", "show_environment")
         g.custom_command("run", "run_program")

@@ -166,6 +166,29 @@ def show_logs(cmd: Any, tail: int | None = None, follow: bool = False) -> None:
         sys.exit(ExitStatus.INTERRUPTED)
 
 
+def examine_machine(cmd: Any) -> list[dict[str, str]] | None:
+    """Say what is there and what is missing: a line each, or with --output or --query the findings themselves.
+
+    Ends az with 1, after the output, where something is wrong.
+    """
+    from knack.events import EVENT_CLI_SUCCESSFUL_EXECUTE
+
+    from azext_batchai.local import doctor
+
+    findings = doctor.examine(cmd.cli_ctx)
+    if not doctor.is_well(findings):
+
+        def fail(*_: Any, **__: Any) -> None:
+            sys.exit(ExitStatus.FAILED)
+
+        cmd.cli_ctx.register_event(EVENT_CLI_SUCCESSFUL_EXECUTE, fail)
+    if {"-o", "--output", "--query"}.intersection(cmd.cli_ctx.data["safe_params"]):
+        return findings
+    width, coloured = doctor.terminal()
+    sys.stdout.write(doctor.lines(findings, width, coloured and bool(cmd.cli_ctx.enable_color)))
+    return None
+
+
 def _status(service: embedded.Service) -> dict[str, Any]:
     try:
         return embedded.request(service, "GET", "/_local/status")

@@ -24,6 +24,7 @@ ADDED_COMMANDS = {
     f"batchai local {verb}"
     for verb in ("up", "status", "down", "logs", "env", "run", "connection-string", "preempt", "reset", "engines")
 } | {f"batchai job {verb}" for verb in ("init", "logs", "resubmit", "run", "schema", "validate")}
+ADDED_COMMANDS |= {"batchai local doctor"}
 # Options that azure-cli itself adds to commands, now or since 2019.
 OF_THE_CLI = {
     *("--debug", "--verbose", "--only-show-errors", "--subscription", "--cmd"),
