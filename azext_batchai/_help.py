@@ -118,6 +118,15 @@ examples:
     text: az batchai cluster auto-scale -g MyResourceGroup -w MyWorkspace -n MyCluster --min 0 --max 10
 """
 
+helps["batchai cluster diagnose"] = """
+type: command
+short-summary: Say what is wrong with a cluster's nodes, with the output of its setup task, and what to type next.
+long-summary: With --output or --query the same as data.
+examples:
+  - name: Find out why nodes are unusable.
+    text: az batchai cluster diagnose -g MyResourceGroup -w MyWorkspace -n MyCluster
+"""
+
 helps["batchai cluster delete"] = """
 type: command
 short-summary: Delete a cluster and its nodes.
@@ -230,6 +239,8 @@ short-summary: List the jobs of an experiment.
 examples:
   - name: List the jobs of an experiment.
     text: az batchai job list -g MyResourceGroup -w MyWorkspace -e MyExperiment -o table
+  - name: List them with when they started, how long they ran, and why they wait or failed.
+    text: az batchai job list -g MyResourceGroup -w MyWorkspace -e MyExperiment -o table --wide
 """
 
 helps["batchai job show"] = """
@@ -326,6 +337,15 @@ examples:
     text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --tail 10 --follow
   - name: Print what the first rank wrote on stderr.
     text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --rank 0 --stderr
+"""
+
+helps["batchai job diagnose"] = """
+type: command
+short-summary: Say how a job stands and why, what it wrote last, and what to type next.
+long-summary: For a job that failed these are the rank, the node and the last lines of the process that failed first; for one that waits what its cluster lacks. With --output or --query the same as data.
+examples:
+  - name: Find out why a job failed, or why it waits.
+    text: az batchai job diagnose -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
 """
 
 helps["batchai job terminate"] = """

@@ -43,7 +43,7 @@ def _workspace(self: Any) -> None:
 
 
 def _cluster(self: Any) -> None:
-    for verb in ("create", "show", "resize", "auto-scale", "delete"):
+    for verb in ("create", "show", "resize", "auto-scale", "diagnose", "delete"):
         with options.command(self, f"cluster {verb}") as c:
             options.workspace_name(c, id_part="name")
             options.name(c, "cluster_name", "cluster", ["--name", "-n"], id_part="child_name_1")
@@ -200,7 +200,7 @@ def _experiment(self: Any) -> None:
 
 
 def _job(self: Any) -> None:
-    for verb in ("create", "show", "wait", "logs", "resubmit", "terminate", "delete"):
+    for verb in ("create", "show", "wait", "logs", "resubmit", "diagnose", "terminate", "delete"):
         with options.command(self, f"job {verb}") as c:
             options.workspace_name(c, id_part="name")
             options.name(c, "experiment_name", "experiment", ["--experiment", "-e"], id_part="child_name_1")
@@ -208,6 +208,13 @@ def _job(self: Any) -> None:
     with options.command(self, "job list") as c:
         options.workspace_name(c)
         options.name(c, "experiment_name", "experiment", ["--experiment", "-e"])
+        c.argument(
+            "wide",
+            options_list=["--wide"],
+            action="store_true",
+            help="Let the table say when jobs started, how long they ran, and why they wait or failed, as it does on a "
+            "terminal that is wide enough.",
+        )
     with self.argument_context("batchai job create") as c:
         c.argument(
             "cluster",

@@ -35,7 +35,7 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai cluster", "cluster", clients.clusters) as g:
         g.custom_command("create", "create_cluster", client_factory=clients.batchai)
         g.custom_command("list", "list_clusters", table_transformer=table.clusters)
-        g.custom_show_command("show", "show_cluster", table_transformer=table.clusters)
+        g.custom_show_command("show", "show_cluster", table_transformer=table.cluster)
         g.custom_command("resize", "resize_cluster")
         g.custom_command("auto-scale", "auto_scale_cluster")
         g.custom_command("delete", "delete_cluster", **destructive)
@@ -55,7 +55,7 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
 
     with group("batchai job", "job", clients.jobs) as g:
         g.custom_command("create", "create_job", client_factory=clients.batchai)
-        g.custom_command("list", "list_jobs", table_transformer=table.jobs)
+        g.custom_command("list", "list_jobs", client_factory=clients.batchai, table_transformer=table.job_list)
         g.custom_show_command("show", "show_job", client_factory=clients.batchai, table_transformer=table.job)
         g.custom_command("init", "init_job", client_factory=None)
         g.custom_command("schema", "show_schema", client_factory=None)
@@ -68,6 +68,12 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai job", "job_run", None) as g:
         g.custom_command("run", "run_job")
         g.custom_command("resubmit", "resubmit_job", client_factory=clients.batchai)
+
+    with group("batchai job", "diagnose", clients.batchai) as g:
+        g.custom_command("diagnose", "diagnose_job")
+
+    with group("batchai cluster", "diagnose", clients.batchai) as g:
+        g.custom_command("diagnose", "diagnose_cluster")
 
     with group("batchai job node", "node", clients.batchai) as g:
         g.custom_command("list", "list_job_nodes", table_transformer=table.nodes)

@@ -51,6 +51,7 @@ _OPTIONS: dict[Words, Spellings] = {
     ("cluster", "node", "list"): Spellings({"--cluster-name": "--cluster", "-r": "--cluster"}),
     ("cluster", "node", "exec"): Spellings(_NODE_CLUSTER),
     ("cluster", "file", "list"): Spellings({**_NODE_CLUSTER, "-n": "--cluster"}),
+    ("job", "list"): Spellings({"--w": "--workspace"}),  # as it was before there was --wide
     ("job", "file", "list"): Spellings(_JOB),
     ("job", "file", "stream"): Spellings(_JOB),
 }

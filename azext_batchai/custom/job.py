@@ -160,8 +160,18 @@ def without_secrets(value: Any) -> Any:
     return shown
 
 
-def list_jobs(client: Any, resource_group_name: str, workspace_name: str, experiment_name: str) -> Any:
-    return list(client.list_by_experiment(resource_group_name, workspace_name, experiment_name))
+def list_jobs(
+    cmd: Any, client: Any, resource_group_name: str, workspace_name: str, experiment_name: str, wide: bool = False
+) -> Any:
+    """The jobs; for a table that somebody sees also why they wait or failed."""
+    from azext_batchai import _format
+    from azext_batchai.command_line import report
+    from azext_batchai.jobs import listing
+
+    jobs = list(client.jobs.list_by_experiment(resource_group_name, workspace_name, experiment_name))
+    why_of = listing.reasons(client, jobs) if listing.is_wide(cmd.cli_ctx, wide) else None
+    _format.job_list.prepare(why_of, None if wide else report.columns())
+    return jobs
 
 
 def show_job(

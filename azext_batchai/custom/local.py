@@ -11,6 +11,7 @@ from typing import Any
 
 from knack.log import get_logger
 
+from azext_batchai.command_line import report
 from azext_batchai.command_line.exit_status import ExitStatus
 from azext_batchai.local import cloud, embedded, environment, program, shells
 
@@ -182,10 +183,10 @@ def examine_machine(cmd: Any) -> list[dict[str, str]] | None:
             sys.exit(ExitStatus.FAILED)
 
         cmd.cli_ctx.register_event(EVENT_CLI_SUCCESSFUL_EXECUTE, fail)
-    if {"-o", "--output", "--query"}.intersection(cmd.cli_ctx.data["safe_params"]):
+    if not report.is_wanted(cmd.cli_ctx):
         return findings
-    width, coloured = doctor.terminal()
-    sys.stdout.write(doctor.lines(findings, width, coloured and bool(cmd.cli_ctx.enable_color)))
+    for line in doctor.lines(findings, report.columns(), report.is_coloured(cmd.cli_ctx)):
+        sys.stdout.write(f"{line}\n")
     return None
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -45,7 +43,7 @@ def is_well(findings: list[dict[str, str]]) -> bool:
     return all(finding["status"] != WRONG for finding in findings)
 
 
-def lines(findings: list[dict[str, str]], width: int | None, coloured: bool) -> str:
+def lines(findings: list[dict[str, str]], width: int | None, coloured: bool) -> list[str]:
     """A line for each finding; cut at `width` columns, None for no end."""
     names = max(len(finding["check"]) for finding in findings)
     marks = {OK: 32, NOTE: 36, MISSING: 33, WRONG: 31}
@@ -57,14 +55,5 @@ def lines(findings: list[dict[str, str]], width: int | None, coloured: bool) -> 
         status = finding["status"]
         if coloured:
             line = f"\x1b[{marks[status]}m{status}\x1b[0m{line[len(status) :]}"  # noqa: E203
-        text.append(line + "\n")
-    return "".join(text)
-
-
-def terminal() -> tuple[int | None, bool]:
-    """How wide stdout is, None where it is no terminal, and whether it takes colours."""
-    import sys
-
-    if not sys.stdout.isatty():
-        return None, False
-    return shutil.get_terminal_size().columns, not os.environ.get("NO_COLOR")
+        text.append(line)
+    return text

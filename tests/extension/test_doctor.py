@@ -183,6 +183,6 @@ def test_lines_of_a_terminal():
     from azext_batchai.local.doctor import lines
 
     found = [{"check": "mpirun", "status": "missing", "found": "not found", "gives": "MPI jobs", "advice": "apt"}]
-    assert lines(found, None, False) == "missing mpirun  not found. MPI jobs. apt\n"
-    assert lines(found, 30, False) == "missing mpirun  not found. MP\n"
-    assert lines(found, 30, True).startswith("\x1b[33mmissing\x1b[0m mpirun")
+    assert lines(found, None, False) == ["missing mpirun  not found. MPI jobs. apt"]
+    assert lines(found, 30, False) == ["missing mpirun  not found. MP"]
+    assert lines(found, 30, True)[0].startswith("\x1b[33mmissing\x1b[0m mpirun")
