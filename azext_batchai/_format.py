@@ -193,3 +193,16 @@ def service(item: Row) -> Row:
 def findings(item: Row) -> Row:
     parts = (item["found"], item["gives"], item["advice"])
     return {"Status": item["status"], "Check": item["check"], "Found": ". ".join(part for part in parts if part)}
+
+
+@_rows
+def cluster_usage(item: Row) -> Row:
+    hours = item["nodeHours"]
+    return {
+        "Cluster": item["cluster"],
+        "Workspace": item["workspace"],
+        "Since": item["since"][:16].replace("T", " "),
+        # As text: a number 0 would be shown as an empty cell.
+        **{f"{state.capitalize()} h": f"{hours[state]:.2f}" for state in ("running", "idle", "preparing", "unusable")},
+        "By experiment": ", ".join(f"{name} {hours:.2f}" for name, hours in item["experiments"].items()) or " ",
+    }

@@ -127,6 +127,18 @@ examples:
     text: az batchai cluster diagnose -g MyResourceGroup -w MyWorkspace -n MyCluster
 """
 
+helps["batchai cluster usage"] = """
+type: command
+short-summary: Say for how many hours nodes ran jobs, of which experiments, and for how many they were idle.
+long-summary: |
+    The local service keeps when nodes changed their states, for 400 days, also of clusters that are deleted. Times are those of the clock: one that was set wrong shows.
+examples:
+  - name: Show what the nodes of all clusters did in the last week.
+    text: az batchai cluster usage --since 7d -o table
+  - name: Show what the nodes of one cluster did today.
+    text: az batchai cluster usage -g MyResourceGroup -w MyWorkspace -n MyCluster --since 24h
+"""
+
 helps["batchai cluster delete"] = """
 type: command
 short-summary: Delete a cluster and its nodes.

@@ -49,6 +49,11 @@ def _cluster(self: Any) -> None:
             options.name(c, "cluster_name", "cluster", ["--name", "-n"], id_part="child_name_1")
     with options.command(self, "cluster list") as c:
         options.workspace_name(c)
+    with options.command(self, "cluster usage") as c:
+        c.argument("resource_group_name", required=False, validator=_validators.valid_resource_group)
+        options.workspace_name(c)
+        options.name(c, "cluster_name", "cluster", ["--name", "-n"])
+        c.argument("since", options_list=["--since"], type=_validators.span, help="How far back: 7d, 12h, 30m.")
     with self.argument_context("batchai cluster resize") as c:
         c.argument("target", options_list=["--target", "-t"], type=_validators.count, help="Number of nodes to have.")
     with self.argument_context("batchai cluster auto-scale") as c:

@@ -117,6 +117,16 @@ def names(text: str) -> list[str]:
     return found
 
 
+def span(text: str) -> int:
+    """`7d`, `12h` or `30m`, in seconds."""
+    from azext_batchai.command_line.durations import seconds_of
+
+    seconds = seconds_of(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"'{text}' is no time such as 7d, 12h or 30m")
+    return seconds
+
+
 def expiry(text: str) -> int:
     """Minutes for which a download URL is valid (wire.md 7)."""
     return _integer(text, 5, 600, "a number of minutes from 5 to 600")

@@ -75,6 +75,9 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai cluster", "diagnose", clients.batchai) as g:
         g.custom_command("diagnose", "diagnose_cluster")
 
+    with group("batchai cluster", "usage", None) as g:
+        g.custom_command("usage", "show_cluster_usage", table_transformer=table.cluster_usage)
+
     with group("batchai job node", "node", clients.batchai) as g:
         g.custom_command("list", "list_job_nodes", table_transformer=table.nodes)
         g.custom_command("exec", "exec_on_job_node")
