@@ -173,6 +173,32 @@ examples:
     text: az batchai cluster node exec -g MyResourceGroup -w MyWorkspace -c MyCluster -n tvm-1_1-20180606t212057z -L 9000:localhost:8888
 """
 
+helps["batchai cluster node ssh"] = """
+type: command
+short-summary: Open a shell on a node of a cluster with the OpenSSH client, or run a command there.
+long-summary: |
+    Ends as ssh does: with the exit code of the shell or command, 255 where there is no connection. ~/.ssh/config is not read; host keys are kept where `node exec` keeps them. Where the cluster has a password and no key, ssh asks for it.
+examples:
+  - name: Open a shell on the first node.
+    text: az batchai cluster node ssh -g MyResourceGroup -w MyWorkspace -c MyCluster
+  - name: Run a command on a node.
+    text: az batchai cluster node ssh -g MyResourceGroup -w MyWorkspace -c MyCluster -n tvm-1_1-20180606t212057z -- ls -l /tmp
+  - name: Reach port 6006 of the node at the same port of this machine, for as long as the shell is open.
+    text: az batchai cluster node ssh -g MyResourceGroup -w MyWorkspace -c MyCluster -L 6006
+"""
+
+helps["batchai cluster node ssh-config"] = """
+type: command
+short-summary: Print the nodes of a cluster as hosts for ~/.ssh/config, or write them there, for editors, scp and rsync.
+long-summary: |
+    The hosts are CLUSTER-0, CLUSTER-1 and so on, in the order of `az batchai cluster node list`. Nodes that come later have other ports: write the hosts again then.
+examples:
+  - name: Print the hosts.
+    text: az batchai cluster node ssh-config -g MyResourceGroup -w MyWorkspace -c MyCluster
+  - name: Write the hosts, so that `ssh MyCluster-0`, `scp`, `rsync` and VS Code (Remote-SSH) know them.
+    text: az batchai cluster node ssh-config -g MyResourceGroup -w MyWorkspace -c MyCluster --write
+"""
+
 helps["batchai cluster file"] = """
 type: group
 short-summary: Read the output of a cluster's setup task.
@@ -400,6 +426,15 @@ examples:
     text: az batchai job node exec -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob --exec "ps aux"
   - name: Reach the TensorBoard that a job runs on port 6006, at the same port of this machine.
     text: az batchai job node exec -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -L 6006:localhost:6006
+"""
+
+helps["batchai job node ssh"] = """
+type: command
+short-summary: Open a shell on a node of a job with the OpenSSH client, or run a command there.
+long-summary: See `az batchai cluster node ssh`.
+examples:
+  - name: See the processes on the node of rank 0.
+    text: az batchai job node ssh -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob --rank 0 -- ps aux
 """
 
 helps["batchai job file"] = """

@@ -156,23 +156,46 @@ def _cluster_create(self: Any) -> None:
 
 def _cluster_node_and_file(self: Any) -> None:
     # The documentation writes `cluster node list --name`.
-    for verb, more in (("node list", ["--name", "-n"]), ("node exec", []), ("file list", [])):
+    node_verbs = (("node list", ["--name", "-n"]), ("node exec", []), ("node ssh", []), ("node ssh-config", []))
+    for verb, more in (*node_verbs, ("file list", [])):
         with options.command(self, f"cluster {verb}") as c:
             options.workspace_name(c)
             options.name(c, "cluster_name", "cluster", ["--cluster", "-c", *more])
     _node_exec(self, "cluster")
+    _node_ssh(self, "cluster")
+    _private_key(self, "cluster node ssh-config")
+    with self.argument_context("batchai cluster node ssh-config") as c:
+        c.argument(
+            "write",
+            options_list=["--write"],
+            action="store_true",
+            help="Write the hosts to a file in ~/.ssh/batchai, and let ~/.ssh/config include it.",
+        )
     with self.argument_context("batchai cluster file list") as c:
         c.argument("path", options_list=["--path", "-p"], help="Subfolder of the setup task's output folder.")
         options.expiry(c)
 
 
+def _node_ssh(self: Any, noun: str) -> None:
+    _forward_and_login(self, noun, "ssh")
+    with self.argument_context(f"batchai {noun} node ssh") as c:
+        c.positional("words", nargs="*", metavar="COMMAND", help="What to run there, behind `--`. By default a shell.")
+
+
 def _node_exec(self: Any, noun: str) -> None:
+    _forward_and_login(self, noun, "exec")
     with self.argument_context(f"batchai {noun} node exec") as c:
         c.argument(
             "exec_command",
             options_list=["--exec"],
             help="Command line to run on the node. Without it, --address forwards ports until you press Ctrl-C.",
         )
+        options.password(c, "AZURE_BATCHAI_NODE_PASSWORD", "Password to log in with.")
+
+
+def _forward_and_login(self: Any, noun: str, verb: str) -> None:
+    _private_key(self, f"{noun} node {verb}")
+    with self.argument_context(f"batchai {noun} node {verb}") as c:
         c.argument(
             "node_id",
             options_list=["--node-id", "-n"],
@@ -182,11 +205,15 @@ def _node_exec(self: Any, noun: str) -> None:
             "address",
             options_list=["--address", "-L"],
             action="append",
-            help="Forward a port or UNIX socket of this machine to what the node reaches, as ssh does: "
+            help="Forward a port or UNIX socket of this machine to what the node reaches, as ssh does: `PORT` (the "
+            "node's own port of that number), "
             "`[BIND:]PORT:HOST:HOSTPORT`, `[BIND:]PORT:/NODE/SOCKET`, `/LOCAL/SOCKET:HOST:HOSTPORT` or "
             "`/LOCAL/SOCKET:/NODE/SOCKET`. It listens on 127.0.0.1 unless BIND says otherwise. Can be repeated.",
         )
-        options.password(c, "AZURE_BATCHAI_NODE_PASSWORD", "Password to log in with.")
+
+
+def _private_key(self: Any, scope: str) -> None:
+    with self.argument_context(f"batchai {scope}") as c:
         c.argument(
             "ssh_private_key",
             options_list=["--ssh-private-key", "-k"],
@@ -415,12 +442,19 @@ _TOOLKITS = ("custom", "custommpi", "pytorch", "tensorflow", "horovod", "chainer
 
 
 def _job_node_and_file(self: Any) -> None:
-    for verb in ("node list", "node exec", "file list", "file stream"):
+    for verb in ("node list", "node exec", "node ssh", "file list", "file stream"):
         with options.command(self, f"job {verb}") as c:
             options.workspace_name(c)
             options.name(c, "experiment_name", "experiment", ["--experiment", "-e"])
             options.name(c, "job_name", "job", ["--job", "-j"])
     _node_exec(self, "job")
+    _node_ssh(self, "job")
+    with self.argument_context("batchai job node ssh") as c:
+        c.argument(
+            "rank",
+            options_list=["--rank"],
+            help="Rank whose node to log in to, as the job's files are named by. By default the first.",
+        )
     for verb in ("list", "stream"):
         with self.argument_context(f"batchai job file {verb}") as c:
             c.argument(

@@ -75,6 +75,13 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai cluster", "diagnose", clients.batchai) as g:
         g.custom_command("diagnose", "diagnose_cluster")
 
+    with group("batchai cluster node", "node_ssh", clients.clusters) as g:
+        g.custom_command("ssh", "ssh_to_node")
+        g.custom_command("ssh-config", "show_ssh_config")
+
+    with group("batchai job node", "node_ssh", clients.batchai) as g:
+        g.custom_command("ssh", "ssh_to_job_node")
+
     with group("batchai cluster", "usage", None) as g:
         g.custom_command("usage", "show_cluster_usage", table_transformer=table.cluster_usage)
 

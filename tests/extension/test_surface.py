@@ -26,6 +26,7 @@ ADDED_COMMANDS = {
 } | {f"batchai job {verb}" for verb in ("init", "logs", "resubmit", "run", "schema", "validate")}
 ADDED_OPTIONS |= {"batchai job list": {"--wide"}}
 ADDED_COMMANDS |= {"batchai local doctor", "batchai job diagnose", "batchai cluster diagnose", "batchai cluster usage"}
+ADDED_COMMANDS |= {"batchai cluster node ssh", "batchai cluster node ssh-config", "batchai job node ssh"}
 # Abbreviations that are no longer the parser's, and mean what they meant (test_spellings.py).
 KEPT_ABBREVIATIONS = {"batchai job list": {"--w"}}
 # Options that azure-cli itself adds to commands, now or since 2019.
