@@ -11,7 +11,7 @@ from typing import Any
 from azure.cli.core.commands.parameters import get_enum_type
 
 from azext_batchai import _completers, _validators
-from azext_batchai._validators import valid_name_or_id, valid_resource_id
+from azext_batchai._validators import valid_resource_id
 from azext_batchai.command_line import options
 
 
@@ -149,8 +149,10 @@ def _cluster_create(self: Any) -> None:
         c.argument(
             "vm_priority",
             get_enum_type(["dedicated", "lowpriority"]),
+            type=_validators.vm_priority,
             options_list=["--vm-priority"],
-            help="Priority of the nodes. Low-priority nodes cost less and may be taken away at any time.",
+            help="Priority of the nodes. Low-priority nodes cost less and may be taken away at any time; `spot`, as "
+            "Azure calls them now, is the same.",
         )
 
 
@@ -199,6 +201,7 @@ def _forward_and_login(self: Any, noun: str, verb: str) -> None:
         c.argument(
             "node_id",
             options_list=["--node-id", "-n"],
+            completer=_completers.nodes,
             help=f"ID of the node, as `az batchai {noun} node list` shows it. By default the first node.",
         )
         c.argument(
@@ -235,11 +238,11 @@ def _job(self: Any) -> None:
     for verb in ("create", "show", "wait", "logs", "resubmit", "diagnose", "terminate", "delete"):
         with options.command(self, f"job {verb}") as c:
             options.workspace_name(c, id_part="name")
-            options.name(c, "experiment_name", "experiment", ["--experiment", "-e"], id_part="child_name_1")
+            options.experiment_name(c, id_part="child_name_1")
             options.name(c, "job_name", "job", ["--name", "-n"], id_part="resource_name")
     with options.command(self, "job list") as c:
         options.workspace_name(c)
-        options.name(c, "experiment_name", "experiment", ["--experiment", "-e"])
+        options.experiment_name(c)
         c.argument(
             "wide",
             options_list=["--wide"],
@@ -248,13 +251,11 @@ def _job(self: Any) -> None:
             "terminal that is wide enough.",
         )
     with self.argument_context("batchai job create") as c:
-        c.argument(
-            "cluster",
-            options_list=["--cluster", "-c"],
+        options.cluster_to_run_on(
+            c,
+            "Name of the cluster to run on, or its ARM ID where it is in another workspace. It may be left out where "
+            f"the configuration file has it as `cluster`.{options.configurable('cluster')}",
             id_part=None,
-            validator=valid_name_or_id("cluster", "cluster"),
-            help="Name of the cluster to run on, or its ARM ID where it is in another workspace. It may be left out "
-            "where the configuration file has it as `cluster`.",
         )
     options.config_file_argument(self, "batchai job create")
     options.storage_mounts(self, "batchai job create", "AZ_BATCHAI_JOB_MOUNT_ROOT", "on the job's nodes while it runs")
@@ -322,13 +323,7 @@ def _job_again(self: Any) -> None:
             validator=_validators.valid_name("new_name", "job"),
             help="Name of the new job. By default the old one's with a number.",
         )
-        c.argument(
-            "cluster",
-            options_list=["--cluster", "-c"],
-            id_part=None,
-            validator=valid_name_or_id("cluster", "cluster"),
-            help="Name of another cluster to run on, or its ARM ID.",
-        )
+        options.cluster_to_run_on(c, "Name of another cluster to run on, or its ARM ID.", id_part=None)
         c.argument(
             "settings",
             options_list=["--set"],
@@ -354,19 +349,15 @@ def _job_run(self: Any) -> None:
         )
         c.argument("resource_group_name", options_list=["--resource-group", "-g"], help="Name of the resource group.")
         options.workspace_name(c)
-        options.name(c, "experiment_name", "experiment", ["--experiment", "-e"])
+        options.experiment_name(c)
         c.argument(
             "job_name",
             options_list=["--name", "-n"],
             validator=_validators.valid_name("job_name", "job"),
             help="Name of the job. By default a new one.",
         )
-        c.argument(
-            "cluster",
-            options_list=["--cluster", "-c"],
-            validator=valid_name_or_id("cluster", "cluster"),
-            help="Name of the cluster to run on, or its ARM ID.",
-        )
+        text = f"Name of the cluster to run on, or its ARM ID.{options.configurable('cluster')}"
+        options.cluster_to_run_on(c, text, configured_default="cluster")
         c.argument(
             "json_file",
             options_list=["--config-file", "-f"],
@@ -430,12 +421,7 @@ def _job_files(self: Any) -> None:
     with options.command(self, "job validate") as c:
         options.workspace_name(c)
         c.argument("resource_group_name", required=False)
-        c.argument(
-            "cluster",
-            options_list=["--cluster", "-c"],
-            validator=valid_name_or_id("cluster", "cluster"),
-            help="Name of the cluster to hold the job against, or its ARM ID.",
-        )
+        options.cluster_to_run_on(c, "Name of the cluster to hold the job against, or its ARM ID.")
 
 
 _TOOLKITS = ("custom", "custommpi", "pytorch", "tensorflow", "horovod", "chainer", "cntk", "caffe", "caffe2")
@@ -445,7 +431,7 @@ def _job_node_and_file(self: Any) -> None:
     for verb in ("node list", "node exec", "node ssh", "file list", "file stream"):
         with options.command(self, f"job {verb}") as c:
             options.workspace_name(c)
-            options.name(c, "experiment_name", "experiment", ["--experiment", "-e"])
+            options.experiment_name(c)
             options.name(c, "job_name", "job", ["--job", "-j"])
     _node_exec(self, "job")
     _node_ssh(self, "job")
@@ -460,6 +446,7 @@ def _job_node_and_file(self: Any) -> None:
             c.argument(
                 "output_directory_id",
                 options_list=["--output-directory-id", "-d"],
+                completer=_completers.output_directories,
                 help="`stdouterr` for stdout, stderr and the logs, or the ID of one of the job's `outputDirectories`.",
             )
             c.argument("path", options_list=["--path", "-p"], help="Subfolder of that folder.")
@@ -470,6 +457,7 @@ def _job_node_and_file(self: Any) -> None:
             "file_name",
             options_list=["--file-name", "-f"],
             validator=_validators.valid_file_name,
+            completer=_completers.files,
             help="Name of the file to follow.",
         )
 

@@ -105,6 +105,11 @@ def count(text: str) -> int:
     return _integer(text, 0, None, "a number of nodes, 0 or more")
 
 
+def vm_priority(text: str) -> str:
+    """`spot` is what Azure calls low priority now."""
+    return "lowpriority" if text.lower() == "spot" else text
+
+
 def positive(text: str) -> int:
     return _integer(text, 1, None, "a whole number, 1 or more")
 

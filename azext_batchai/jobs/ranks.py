@@ -30,7 +30,7 @@ def world(job: Any) -> list[str]:
     named = ranks(job)
     if named != [""]:
         return named
-    kinds = ("custom_mpi", "horovod", "chainer", "cntk")
+    kinds = ("custom_mpi", "horovod", "chainer", "cntk", "caffe")
     settings = next(filter(None, (getattr(job, f"{kind}_settings", None) for kind in kinds)), None)
     count = (settings.process_count or job.node_count or 1) if settings else 1
     return [str(index) for index in range(count)]

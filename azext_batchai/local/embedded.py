@@ -119,12 +119,12 @@ class Refusal(OSError):
         self.status = status
 
 
-def request(service: Service, method: str, path: str, body: Any = None) -> dict[str, Any]:
+def request(service: Service, method: str, path: str, body: Any = None, timeout: float = 30) -> dict[str, Any]:
     """Ask the service itself (not Batch AI): `/_local/...`. Raises OSError where nobody answers."""
     import http.client
     from urllib.parse import urlsplit
 
-    connection = http.client.HTTPConnection(urlsplit(service.endpoint).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(service.endpoint).netloc, timeout=timeout)
     try:
         headers = {"Authorization": f"Bearer {service.token}", "Content-Type": "application/json"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
