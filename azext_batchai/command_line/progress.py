@@ -8,6 +8,12 @@ import sys
 import time
 from typing import Any
 
+from knack.log import get_logger
+
+from azext_batchai.command_line.exit_status import ExitStatus
+
+logger = get_logger(__name__)
+
 # How often a waiting spinner turns, in seconds; a wait itself ends the moment its operation does.
 _TURN = 0.1
 # From how many seconds on it is said how long it takes.
@@ -61,14 +67,19 @@ def say(cli_ctx: Any, text: str) -> None:
 
 
 def finish(cli_ctx: Any, poller: Any, message: str) -> Any:
-    """Wait for a long-running operation and return its result.
+    """Wait for a long-running operation and return its result; Ctrl-C ends az, not the operation.
 
     azure-cli's own wait looks only every 0.5 s whether the operation has ended; this one ends with it.
     """
     with Spinner(cli_ctx) as spinner:
-        while not poller.done():
-            spinner.show(message)
-            poller.wait(_TURN)
+        try:
+            while not poller.done():
+                spinner.show(message)
+                poller.wait(_TURN)
+        except KeyboardInterrupt:
+            spinner.clear()
+            logger.warning("%s: no longer waiting for it; it goes on.", message)
+            sys.exit(ExitStatus.INTERRUPTED)
     return poller.result()
 
 

@@ -26,4 +26,4 @@ def write(lines: list[str]) -> None:
     """Write lines to stdout, cut where its terminal ends."""
     width = columns()
     for line in lines:
-        sys.stdout.write((line if width is None else line[: max(width - 1, 20)]) + "\n")
+        sys.stdout.write((line if width is None else line[: max(width - 1, 10)]) + "\n")

@@ -51,7 +51,7 @@ def lines(findings: list[dict[str, str]], width: int | None, coloured: bool) -> 
     for finding in findings:
         rest = ". ".join(part.rstrip(".") for part in (finding["found"], finding["gives"], finding["advice"]) if part)
         line = f"{finding['status']:<8}{finding['check']:<{names + 2}}{rest}"
-        line = line if width is None else line[: max(width - 1, 20)]
+        line = line if width is None else line[: max(width - 1, 10)]
         status = finding["status"]
         if coloured:
             line = f"\x1b[{marks[status]}m{status}\x1b[0m{line[len(status) :]}"  # noqa: E203

@@ -1,6 +1,7 @@
 """The line that a person sees while something takes its time."""
 
 import io
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -23,7 +24,7 @@ def context(quiet: bool = False) -> SimpleNamespace:
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     stderr = Terminal()
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stderr))
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stderr, exit=sys.exit))
     monkeypatch.setenv("COLUMNS", "30")
     return stderr
 
@@ -57,3 +58,17 @@ def test_say(terminal):
     say(context(), "done")
     say(context(quiet=True), "not this")
     assert terminal.getvalue() == "done\n"
+
+
+def test_ctrl_c_ends_the_wait_and_not_the_operation(terminal):
+    class Poller:
+        def done(self) -> bool:
+            return False
+
+        def wait(self, _: float) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        progress.finish(context(), Poller(), "Creating cluster c")
+    assert ended.value.code == 130
+    assert terminal.getvalue().endswith("\r\x1b[K")
