@@ -116,12 +116,17 @@ def test_a_jobs_own_variables_win_in_mpi_ranks(cluster: Api) -> None:
         assert words[1] == "2"
 
 
-def test_names_of_azure_machine_learning(cluster: Api) -> None:
+@pytest.mark.parametrize("toolkit", ["pyTorchSettings", pytest.param("customMpiSettings", marks=needs_mpi)])
+def test_names_of_azure_machine_learning(cluster: Api, toolkit: str) -> None:
     names = ("JOB_MASTER_NODE_IP", "MPI_MASTER_NODE", "NODE_LIST", "TASK_INDEX")
     program = f"import os; print(*[os.environ['AZ_BATCHAI_' + name] for name in {names}])"
     share = cluster.service.home / "storage" / cluster.account / "files" / "share"
     (share / "names.py").write_text(program)
-    lines = run(cluster, "aml", pyTorchSettings={"pythonScriptFilePath": f"{ROOT}/names.py"})
+    settings = {"pythonScriptFilePath": f"{ROOT}/names.py"}
+    if toolkit == "customMpiSettings":
+        settings = {"commandLine": f"python3 {ROOT}/names.py"}
+    lines = run(cluster, f"aml-{toolkit}", **{toolkit: settings})
+    assert len(lines) == 2
     for index, line in enumerate(sorted(lines, key=lambda line: line.split()[3])):
         ip, mpi, nodes, task = line.split()
         assert ip == mpi == nodes.split(";")[0]
