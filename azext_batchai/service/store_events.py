@@ -19,13 +19,14 @@ CREATE INDEX IF NOT EXISTS node_events_by_node ON node_events (node, seq);
 """
 GONE = "gone"
 KEPT_SECONDS = 400 * 86400.0
-MOST_EVENTS = 200_000
+MOST_EVENTS = 100_000
 _PRUNED_EVERY = 1000  # events
 
-# Each event lasts until the node's next one, and the last until now.
+# Each event lasts until the node's next one, and the last until now. What was over before is not looked at.
 _INTERVALS = """
 SELECT cluster, experiment, state, at, LEAD(at, 1, :now) OVER (PARTITION BY node ORDER BY seq) AS until
 FROM node_events
+WHERE at>=:since OR seq IN (SELECT MAX(seq) FROM node_events WHERE at<:since GROUP BY node)
 """
 _LAST_OF_EACH = "SELECT MAX(seq) FROM node_events GROUP BY node"
 
