@@ -47,6 +47,6 @@ _NOUNS = ("workspace", "cluster", "experiment", "job", "file server")
 _NAMES = {noun: _of(f"{noun.replace(' ', '_')}s") for noun in _NOUNS}
 
 
-def names(noun: str) -> Completer:
+def names_of(noun: str) -> Completer:
     """The names of all of that noun."""
     return _NAMES[noun]

@@ -56,7 +56,7 @@ def clusters(item: Row) -> Row:
 
 
 @_rows
-def cluster(item: Row) -> Row:
+def one_cluster(item: Row) -> Row:
     """One cluster, with a column on what is wrong with its nodes where something is."""
     errors = item["errors"] or []
     why = "; ".join(dict.fromkeys(_error(error) for error in errors))

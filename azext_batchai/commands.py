@@ -35,7 +35,7 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai cluster", "cluster", clients.clusters) as g:
         g.custom_command("create", "create_cluster", client_factory=clients.batchai)
         g.custom_command("list", "list_clusters", table_transformer=table.clusters)
-        g.custom_show_command("show", "show_cluster", table_transformer=table.cluster)
+        g.custom_show_command("show", "show_cluster", table_transformer=table.one_cluster)
         g.custom_command("resize", "resize_cluster")
         g.custom_command("auto-scale", "auto_scale_cluster")
         g.custom_command("delete", "delete_cluster", **destructive)

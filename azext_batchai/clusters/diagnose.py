@@ -18,7 +18,7 @@ def examine(client: Any, cluster: Any, names: tuple[str, str, str]) -> dict[str,
         "state": cluster.allocation_state,
         "scale": _scale(cluster.scale_settings),
         "nodes": counts,
-        "problems": [_problem(client, cluster, names, error) for error in cluster.errors or []],
+        "problems": [_problem(client, names, error) for error in cluster.errors or []],
     }
     found["shortage"] = _shortage(cluster, counts)
     found["next"] = _next(found, cluster, names)
@@ -55,7 +55,7 @@ def _problem_lines(problem: dict[str, Any]) -> list[str]:
     return text
 
 
-def _problem(client: Any, cluster: Any, names: tuple[str, str, str], error: Any) -> dict[str, Any]:
+def _problem(client: Any, names: tuple[str, str, str], error: Any) -> dict[str, Any]:
     details = {detail.name: detail.value or "" for detail in error.details or []}
     node = details.pop("NodeId", "")
     return {

@@ -38,7 +38,7 @@ def name(c: Any, dest: str, noun: str, options_list: list[str], id_part: str | N
         options_list=options_list,
         id_part=id_part,
         validator=valid_name(dest, noun),
-        completer=_completers.names(noun),
+        completer=_completers.names_of(noun),
         help=f"Name of the {noun}.{configurable(noun) if place else ''}",
         **({"configured_default": noun} if place else {}),
     )
@@ -58,7 +58,7 @@ def cluster_to_run_on(c: Any, text: str, **more: Any) -> None:
         "cluster",
         options_list=["--cluster", "-c"],
         validator=valid_name_or_id("cluster", "cluster"),
-        completer=_completers.names("cluster"),
+        completer=_completers.names_of("cluster"),
         help=text,
         **more,
     )

@@ -1,5 +1,7 @@
 """az batchai job diagnose, cluster diagnose"""
 
+# The parameters of a command are its flags. pylint: disable=too-many-positional-arguments
+
 from __future__ import annotations
 
 from typing import Any

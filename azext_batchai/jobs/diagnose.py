@@ -107,7 +107,7 @@ def _output(client: Any, names: tuple[str, ...], job: Any, failure: Failure | No
         there = {file.name: file for file in listing() if file.download_url and file.content_length}
     except ResourceNotFoundError:  # the folder is not there yet
         return []
-    chosen = _telling(there, job, failure)
+    chosen = _telling(there, failure)
     return [
         {
             "name": name,
@@ -119,11 +119,11 @@ def _output(client: Any, names: tuple[str, ...], job: Any, failure: Failure | No
 
 
 def _last_lines(file: JobFile, listed: Any) -> list[str]:
-    lines = last_lines(file, listed.content_length, _READ, listed.download_url)
-    return own_text("\n".join(lines)).splitlines()[-_LINES:]
+    read = last_lines(file, listed.content_length, _READ, listed.download_url)
+    return own_text("\n".join(read)).splitlines()[-_LINES:]
 
 
-def _telling(there: dict[str, Any], job: Any, failure: Failure | None) -> list[str]:
+def _telling(there: dict[str, Any], failure: Failure | None) -> list[str]:
     rank = failure.rank if failure else ""
     own = [ranks.file_of(stream, rank) for stream in (ranks.STDERR, ranks.STDOUT)] if rank else []
     if failure and failure.code == "JobPreparationFailed":

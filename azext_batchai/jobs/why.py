@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# pylint: disable=too-many-instance-attributes
 import re
 from dataclasses import dataclass
 from typing import Any
