@@ -86,6 +86,12 @@ def jobs(item: Row) -> Row:
     }
 
 
+@_rows
+def sweep(item: Row) -> Row:
+    """Of the jobs of a sweep; with --dry-run they are in no state yet."""
+    return {"Name": item["name"], **item["parameters"], "State": item.get("executionState") or " "}
+
+
 def job(item: Any) -> Any:
     """Also of `job show --as-config`, which is no job."""
     return item["properties"] if isinstance(item, dict) and "name" not in item else jobs(item)

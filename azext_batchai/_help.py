@@ -197,6 +197,23 @@ examples:
     text: az batchai experiment show -g MyResourceGroup -w MyWorkspace -n MyExperiment
 """
 
+helps["batchai experiment wait"] = """
+type: command
+short-summary: Wait until all jobs of an experiment have ended.
+long-summary: The exit code is 0 where all succeeded, 1 where one failed, 124 when --timeout has passed, and 130 after Ctrl-C; both leave the jobs alone.
+examples:
+  - name: Wait for all jobs, an hour at most.
+    text: az batchai experiment wait -g MyResourceGroup -w MyWorkspace -n MyExperiment --timeout 3600
+"""
+
+helps["batchai experiment terminate"] = """
+type: command
+short-summary: End all queued and running jobs of an experiment. They stay in the list, as failed.
+examples:
+  - name: Terminate all jobs without a question.
+    text: az batchai experiment terminate -g MyResourceGroup -w MyWorkspace -n MyExperiment --yes
+"""
+
 helps["batchai experiment delete"] = """
 type: command
 short-summary: Delete an experiment and its jobs.
@@ -254,6 +271,8 @@ examples:
     text: az batchai job wait -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
   - name: Wait for a job, an hour at most.
     text: az batchai job wait -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --timeout 3600
+  - name: Wait for the first of the jobs of an experiment that ends.
+    text: az batchai job wait -g MyResourceGroup -w MyWorkspace -e MyExperiment --any
 """
 
 helps["batchai job init"] = """
@@ -291,6 +310,21 @@ examples:
     text: az batchai job run --nodes 2 --dry-run -- python3 train.py
   - name: Run a job.json on a cluster of your own, and do not wait.
     text: az batchai job run -g MyResourceGroup -w MyWorkspace -e MyExperiment -c MyCluster -f job.json --detach
+"""
+
+helps["batchai job sweep"] = """
+type: command
+short-summary: Submit a job for each combination of parameters.
+long-summary: |
+    `{lr}` in the command line, the job preparation and the values of variables becomes the value of the parameter lr; each job also has it as variable PARAM_LR. Places that are missing are made as by `az batchai job run`.
+    Wait for all with `az batchai experiment wait`, end all with `az batchai experiment terminate`.
+examples:
+  - name: Try six combinations, two at once.
+    text: az batchai job sweep --param lr=0.1,0.01 --param seed=0..2 --max-running 2 -- python3 train.py --lr {lr} --seed {seed}
+  - name: Draw ten learning rates on a logarithmic scale.
+    text: az batchai job sweep -n 'lr-{lr}' --param lr=log:1e-5..1e-1 --random 10 --seed 1 --dry-run -- python3 train.py --lr {lr}
+  - name: Sweep a job.json on a cluster of your own.
+    text: az batchai job sweep -g MyResourceGroup -w MyWorkspace -e MyExperiment -c MyCluster -f job.json --param size=1,2
 """
 
 helps["batchai job schema"] = """

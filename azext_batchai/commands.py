@@ -53,6 +53,10 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_show_command("show", "show_experiment", table_transformer=table.experiments)
         g.custom_command("delete", "delete_experiment", **destructive)
 
+    with group("batchai experiment", "experiment_jobs", clients.batchai) as g:
+        g.custom_command("wait", "wait_for_experiment")
+        g.custom_command("terminate", "terminate_experiment", **destructive)
+
     with group("batchai job", "job", clients.jobs) as g:
         g.custom_command("create", "create_job", client_factory=clients.batchai)
         g.custom_command("list", "list_jobs", table_transformer=table.jobs)
@@ -68,6 +72,9 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai job", "job_run", None) as g:
         g.custom_command("run", "run_job")
         g.custom_command("resubmit", "resubmit_job", client_factory=clients.batchai)
+
+    with group("batchai job", "sweep", None) as g:
+        g.custom_command("sweep", "sweep_jobs", table_transformer=table.sweep)
 
     with group("batchai job node", "node", clients.batchai) as g:
         g.custom_command("list", "list_job_nodes", table_transformer=table.nodes)

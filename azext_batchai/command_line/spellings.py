@@ -13,6 +13,7 @@ from typing import NoReturn
 from azext_batchai.command_line.exit_status import ExitStatus
 
 Words = tuple[str, ...]
+NO_NAME = "-"  # in the place of a name that was not given
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ def modernize(args: list[str]) -> None:
         _rename_options(args, command, _OPTIONS[command])
     if command == ("job", "create"):
         _leave_cluster_to_the_file(args)
+    if command == ("job", "wait") and "--any" in args:
+        _name_no_job(args)
 
 
 def _rename_options(args: list[str], command: Words, spellings: Spellings) -> None:
@@ -105,6 +108,15 @@ def _leave_cluster_to_the_file(args: list[str]) -> None:
     )
     if not given and not {"-h", "--help"}.intersection(args):
         args.append("--cluster=")
+
+
+def _name_no_job(args: list[str]) -> None:
+    """Fill in the name that the parser requires of `job wait`, where any job will do."""
+    given = any(
+        option == "-n" or (len(option) > len("--n") and "--name".startswith(option)) for option, _ in map(_split, args)
+    )
+    if not given and "--ids" not in args:
+        args.append(f"--name={NO_NAME}")
 
 
 def _split(argument: str) -> tuple[str, str]:

@@ -40,9 +40,9 @@ def run_job(  # pylint: disable=too-many-locals
 
     is_local = clients.is_local(cmd.cli_ctx)
     request = run.Request(
-        words or (), nodes, processes, toolkit, image, env or (), secret or (), _folder(is_local, image)
+        words or (), nodes, processes, toolkit, image, env or (), secret or (), working_folder(is_local, image)
     )
-    job = _job(request, json_file)
+    job = job_of(request, json_file)
     job_name = job_name or run.new_name()
     if dry_run:
         from azext_batchai.custom.job import without_secrets
@@ -107,7 +107,7 @@ def resubmit_job(
     return finish(cmd.cli_ctx, poller, f"Submitting job {new_name}")
 
 
-def _job(request: Any, json_file: str | None) -> Any:
+def job_of(request: Any, json_file: str | None, verb: str = "run") -> Any:
     """The SDK model of what is to run. Raises MutuallyExclusiveArgumentError, RequiredArgumentMissingError."""
     from azext_batchai.command_line import config_file
     from azext_batchai.jobs import run
@@ -118,7 +118,7 @@ def _job(request: Any, json_file: str | None) -> Any:
         kind = MutuallyExclusiveArgumentError if json_file else RequiredArgumentMissingError
         raise kind(
             "A job is either a command line or a configuration file.",
-            recommendation="Write `az batchai job run -- python train.py`, or `az batchai job run -f job.json`.",
+            recommendation=f"Write `az batchai job {verb} -- python train.py`, or `az batchai job {verb} -f job.json`.",
         )
     if json_file:
         _refuse_beside_file(request)
@@ -146,33 +146,44 @@ def _refuse_beside_file(request: Any) -> None:
 
 
 def _submit(cmd: Any, client: Any, places: Any, job: Any, job_name: str, is_local: bool) -> None:
-    from azure.mgmt.batchai import models
-
     from azext_batchai.command_line.progress import finish
-    from azext_batchai.custom.cluster import create_cluster
-    from azext_batchai.jobs import run
-    from azext_batchai.storage.mounts import MountFlags, Mounts
     from azext_batchai.transport.existing import refuse_existing
 
-    in_workspace = (places.group, places.workspace)
-
-    def make_cluster() -> Any:
-        scale = {"min_nodes": 0, "max_nodes": run.MOST_NODES}
-        return create_cluster(
-            cmd, client, *in_workspace, places.cluster, vm_size=run.VM_SIZE, use_auto_storage=True, **scale
-        )
-
-    cluster = run.provide(client, places, is_local, make_cluster)
-    refuse_existing(client.jobs.get, "job", *in_workspace, places.experiment, job_name)
-    job.cluster = models.ResourceId(id=cluster.id)
-    job.std_out_err_path_prefix = job.std_out_err_path_prefix or run.output_of(cluster)
-    flags = MountFlags(None, "", None, "", None, "", None, None)
-    job.mount_volumes = Mounts(cmd.cli_ctx, client, *in_workspace, flags).complete(job.mount_volumes)
-    poller = client.jobs.begin_create(*in_workspace, places.experiment, job_name, job)
+    in_experiment = (places.group, places.workspace, places.experiment)
+    cluster = provide_cluster(cmd, client, places, is_local)
+    refuse_existing(client.jobs.get, "job", *in_experiment, job_name)
+    complete(cmd, client, places, job, cluster)
+    poller = client.jobs.begin_create(*in_experiment, job_name, job)
     finish(cmd.cli_ctx, poller, f"Submitting job {job_name}")
 
 
-def _folder(is_local: bool, image: str | None) -> str | None:
+def provide_cluster(cmd: Any, client: Any, places: Any, is_local: bool) -> Any:
+    """The cluster (SDK) that jobs are to run on; it, its workspace and the experiment are made where they may be."""
+    from azext_batchai.custom.cluster import create_cluster
+    from azext_batchai.jobs import run
+
+    def make_cluster() -> Any:
+        scale = {"min_nodes": 0, "max_nodes": run.MOST_NODES}
+        names = (places.group, places.workspace, places.cluster)
+        return create_cluster(cmd, client, *names, vm_size=run.VM_SIZE, use_auto_storage=True, **scale)
+
+    return run.provide(client, places, is_local, make_cluster)
+
+
+def complete(cmd: Any, client: Any, places: Any, job: Any, cluster: Any) -> None:
+    """Say in the job (SDK JobCreateParameters) where it runs, where its output goes, and the keys of its mounts."""
+    from azure.mgmt.batchai import models
+
+    from azext_batchai.jobs import run
+    from azext_batchai.storage.mounts import MountFlags, Mounts
+
+    job.cluster = models.ResourceId(id=cluster.id)
+    job.std_out_err_path_prefix = job.std_out_err_path_prefix or run.output_of(cluster)
+    flags = MountFlags(None, "", None, "", None, "", None, None)
+    job.mount_volumes = Mounts(cmd.cli_ctx, client, places.group, places.workspace, flags).complete(job.mount_volumes)
+
+
+def working_folder(is_local: bool, image: str | None) -> str | None:
     """A job of this machine begins where its user is; one in an image, or elsewhere, sees no such folder."""
     import os
 

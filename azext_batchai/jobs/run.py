@@ -39,8 +39,8 @@ class Request:
     folder: str | None = None
 
 
-def new_name() -> str:
-    return f"run-{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+def new_name(stem: str = "run") -> str:
+    return f"{stem}-{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def properties(request: Request) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from azext_batchai.command_line.exit_status import ExitStatus, of_code
 from azext_batchai.transport.arm import locate
 
 FINISHED = ("succeeded", "failed")
+# Variables of a job that the embedded service heeds; in Azure they are variables like any other.
+SWEEP, MAX_RUNNING = "AZ_BATCHAI_SWEEP", "AZ_BATCHAI_SWEEP_MAX_RUNNING"
 
 
 def exit_status(job: Any) -> int:
@@ -51,10 +53,20 @@ def queue_reason(client: Any, job: Any) -> str:
         why = "; ".join(_error_text(error) for error in cluster.errors or [])
         unusable = _nodes(counts.unusable_node_count, "unusable ")
         return f"cluster {cluster.name} has {unusable}{': ' + why if why else ''}"
+    most = max_running(job)
+    if most and counts.idle_node_count >= needed:
+        return f"its sweep runs {most} jobs at once"
     return (
         f"it needs {_nodes(needed, 'idle ')}, and cluster {cluster.name} has {counts.idle_node_count} idle, "
         f"{counts.preparing_node_count} preparing, {counts.running_node_count} running"
     )
+
+
+def max_running(job: Any) -> int | None:
+    """How many jobs of its sweep run at once, as an SDK Job says it in its variables (docs/job.md)."""
+    values = {entry.name: entry.value for entry in job.environment_variables or []}
+    most = str(values.get(MAX_RUNNING, ""))
+    return int(most) if values.get(SWEEP) and most.isdecimal() else None
 
 
 def _nodes(number: int, state: str = "") -> str:

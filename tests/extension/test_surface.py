@@ -16,14 +16,15 @@ pytestmark = pytest.mark.documented
 ADDED_SPELLINGS = {"batchai cluster node list": {"--name", "-n"}}
 ADDED_OPTIONS = {
     "batchai job show": {"--as-config"},
-    "batchai job wait": {"--timeout"},
+    "batchai job wait": {"--any", "--timeout"},
     "batchai job create": {"--dry-run", "--strict"},
     "batchai cluster create": {"--engine"},
 }
 ADDED_COMMANDS = {
     f"batchai local {verb}"
     for verb in ("up", "status", "down", "logs", "env", "run", "connection-string", "preempt", "reset", "engines")
-} | {f"batchai job {verb}" for verb in ("init", "logs", "resubmit", "run", "schema", "validate")}
+} | {f"batchai job {verb}" for verb in ("init", "logs", "resubmit", "run", "schema", "sweep", "validate")}
+ADDED_COMMANDS |= {f"batchai experiment {verb}" for verb in ("terminate", "wait")}
 # Options that azure-cli itself adds to commands, now or since 2019.
 OF_THE_CLI = {
     *("--debug", "--verbose", "--only-show-errors", "--subscription", "--cmd"),
