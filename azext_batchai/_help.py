@@ -306,6 +306,8 @@ examples:
     text: az batchai job run -- 'echo hello from $(hostname)'
   - name: Run a script in two processes on each of two nodes, with RANK and MASTER_ADDR set as PyTorch reads them.
     text: az batchai job run --nodes 2 --processes 4 --env LEVEL=info -- python3 train.py --lr 0.1
+  - name: Run a script in a copy of the current folder, and fetch what it has written.
+    text: az batchai job run --source . --download results -- 'python3 train.py > $AZ_BATCHAI_OUTPUT_RESULTS/log'
   - name: Print the job.json of a command line.
     text: az batchai job run --nodes 2 --dry-run -- python3 train.py
   - name: Run a job.json on a cluster of your own, and do not wait.
@@ -429,6 +431,37 @@ examples:
     text: az batchai job file stream -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -f stdout.txt
   - name: Follow a file in the output directory MODEL.
     text: az batchai job file stream -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -d MODEL -f training.log
+"""
+
+helps["batchai job file download"] = """
+type: command
+short-summary: Copy one of a job's output folders to this machine, with its subfolders.
+long-summary: What is there already, as large and of the same time, is left alone; a copy that was cut off goes on where it stopped.
+examples:
+  - name: Copy stdout, stderr and the logs to a folder.
+    text: az batchai job file download -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob --dest output
+  - name: Copy a subfolder of the output directory MODEL.
+    text: az batchai job file download -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -d MODEL -p checkpoints --dest checkpoints
+"""
+
+helps["batchai job file upload"] = """
+type: command
+short-summary: Copy a file or a folder of this machine into one of a job's output folders.
+long-summary: What is there already, as large and no older, is left alone.
+examples:
+  - name: Give a job a checkpoint to go on from.
+    text: az batchai job file upload -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -d MODEL --source train.py
+"""
+
+helps["batchai cluster file upload"] = """
+type: command
+short-summary: Copy a file or a folder of this machine to a share or container that a cluster mounts.
+long-summary: What is there already, as large and no older, is left alone.
+examples:
+  - name: Copy a script to the first share, $AZ_BATCHAI_MOUNT_ROOT/autoafs of auto storage.
+    text: az batchai cluster file upload -g MyResourceGroup -w MyWorkspace -c MyCluster --source train.py
+  - name: Copy it to a folder of the container.
+    text: az batchai cluster file upload -g MyResourceGroup -w MyWorkspace -c MyCluster --source train.py --path autobfs/code
 """
 
 helps["batchai file-server"] = """

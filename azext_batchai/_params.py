@@ -10,7 +10,7 @@ from typing import Any
 
 from azure.cli.core.commands.parameters import get_enum_type
 
-from azext_batchai import _completers, _validators
+from azext_batchai import _completers, _params_files, _validators
 from azext_batchai._validators import valid_name_or_id, valid_resource_id
 from azext_batchai.command_line import options
 
@@ -24,6 +24,7 @@ def load_arguments(self: Any, _: Any) -> None:
     _job_node_and_file(self)
     _file_server(self)
     _local(self)
+    _params_files.load_arguments(self)
     with self.argument_context("batchai list-usages") as c:
         c.argument("location", options.location_type(self), help="Location whose usages and limits to list.")
 
@@ -348,6 +349,12 @@ def _job_run(self: Any) -> None:
             action="append",
             help="Secret variable: NAME takes its value from your environment, NAME=- asks for it. Can be repeated.",
         )
+        c.argument(
+            "download",
+            options_list=["--download"],
+            help="Folder to copy the job's output to when it has ended. A command line may write to "
+            "$AZ_BATCHAI_OUTPUT_RESULTS then.",
+        )
         c.argument("detach", options_list=["--detach"], action="store_true", help="Do not follow the job; show it.")
         c.argument(
             "timeout",
@@ -398,6 +405,7 @@ def _command_line(c: Any) -> None:
     )
     c.argument("image", options_list=["--image"], help="Container image to run in.")
     c.argument("env", options_list=["--env"], action="append", help="Variable NAME=VALUE. Can be repeated.")
+    _params_files.source(c)
 
 
 def _job_sweep(self: Any) -> None:

@@ -84,6 +84,13 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_command("list", "list_files", table_transformer=table.files)
         g.custom_command("stream", "stream_file")
 
+    with group("batchai job file", "job_transfer", clients.batchai) as g:
+        g.custom_command("download", "download_files")
+        g.custom_command("upload", "upload_to_job")
+
+    with group("batchai cluster file", "job_transfer", clients.batchai) as g:
+        g.custom_command("upload", "upload_to_cluster")
+
     with group("batchai file-server", "file_server", clients.batchai) as g:
         g.custom_command("create", "create_file_server", **long_running)
         g.custom_command("list", "list_file_servers", table_transformer=table.file_servers)

@@ -13,6 +13,7 @@ from azext_batchai import _client_factory as clients
 from azext_batchai.command_line.exit_status import end
 
 logger = get_logger(__name__)
+SOURCE = "SOURCE"  # the input directory with the copy of --source
 
 
 def run_job(  # pylint: disable=too-many-locals
@@ -30,6 +31,8 @@ def run_job(  # pylint: disable=too-many-locals
     image: str | None = None,
     env: list[str] | None = None,
     secret: list[str] | None = None,
+    source: str | None = None,
+    download: str | None = None,
     detach: bool = False,
     timeout: int | None = None,
     dry_run: bool = False,
@@ -39,8 +42,12 @@ def run_job(  # pylint: disable=too-many-locals
     from azext_batchai.jobs.state import describe, exit_status
 
     is_local = clients.is_local(cmd.cli_ctx)
+    if detach and download:
+        _refuse_download()
     request = run.Request(
-        words or (), nodes, processes, toolkit, image, env or (), secret or (), working_folder(is_local, image)
+        *(words or (), nodes, processes, toolkit, image, env or (), secret or ()),
+        working_folder(is_local, image, source),
+        bool(download),
     )
     job = job_of(request, json_file)
     job_name = job_name or run.new_name()
@@ -50,7 +57,7 @@ def run_job(  # pylint: disable=too-many-locals
         return without_secrets(job.serialize())
     client = clients.batchai(cmd.cli_ctx)
     names = (resource_group_name, workspace_name, experiment_name, job_name)
-    _submit(cmd, client, run.Places(*names[:3], cluster), job, job_name, is_local)
+    _submit(cmd, client, run.Places(*names[:3], cluster), job, job_name, is_local, source)
     of_job = "-g {} -w {} -e {} -n {}".format(*names)
     if detach:
         logger.warning("Job %s is submitted. Follow it with: az batchai job logs %s --follow", job_name, of_job)
@@ -61,6 +68,10 @@ def run_job(  # pylint: disable=too-many-locals
     status = exit_status(ended)
     if ended.execution_state == "failed":
         logger.warning("%s", describe(ended))
+    if download:
+        from azext_batchai.custom.job_transfer import download_all
+
+        download_all(cmd, client, names, ended, download)
     if status:
         end(cmd.cli_ctx, status)
     return None
@@ -145,14 +156,23 @@ def _refuse_beside_file(request: Any) -> None:
         )
 
 
-def _submit(cmd: Any, client: Any, places: Any, job: Any, job_name: str, is_local: bool) -> None:
+def _refuse_download() -> None:
+    from azure.cli.core.azclierror import MutuallyExclusiveArgumentError
+
+    raise MutuallyExclusiveArgumentError(
+        "--detach does not wait for what --download is to copy.",
+        recommendation="Leave one out; `az batchai job file download` copies it later.",
+    )
+
+
+def _submit(cmd: Any, client: Any, places: Any, job: Any, job_name: str, is_local: bool, source: str | None) -> None:
     from azext_batchai.command_line.progress import finish
     from azext_batchai.transport.existing import refuse_existing
 
     in_experiment = (places.group, places.workspace, places.experiment)
     cluster = provide_cluster(cmd, client, places, is_local)
     refuse_existing(client.jobs.get, "job", *in_experiment, job_name)
-    complete(cmd, client, places, job, cluster)
+    complete(cmd, client, places, job, cluster, source)
     poller = client.jobs.begin_create(*in_experiment, job_name, job)
     finish(cmd.cli_ctx, poller, f"Submitting job {job_name}")
 
@@ -170,8 +190,11 @@ def provide_cluster(cmd: Any, client: Any, places: Any, is_local: bool) -> Any:
     return run.provide(client, places, is_local, make_cluster)
 
 
-def complete(cmd: Any, client: Any, places: Any, job: Any, cluster: Any) -> None:
-    """Say in the job (SDK JobCreateParameters) where it runs, where its output goes, and the keys of its mounts."""
+def complete(cmd: Any, client: Any, places: Any, job: Any, cluster: Any, source: str | None = None) -> None:
+    """Say in the job (SDK JobCreateParameters) where it runs, where its output goes, and the keys of its mounts.
+
+    `source` is a folder of this machine that is copied to the share.
+    """
     from azure.mgmt.batchai import models
 
     from azext_batchai.jobs import run
@@ -179,12 +202,47 @@ def complete(cmd: Any, client: Any, places: Any, job: Any, cluster: Any) -> None
 
     job.cluster = models.ResourceId(id=cluster.id)
     job.std_out_err_path_prefix = job.std_out_err_path_prefix or run.output_of(cluster)
+    for directory in job.output_directories or []:
+        directory.path_prefix = directory.path_prefix or run.output_of(cluster)
+    if source:
+        where = models.InputDirectory(id=SOURCE, path=_copy_source(cmd, client, cluster, source))
+        job.input_directories = [*(job.input_directories or []), where]
     flags = MountFlags(None, "", None, "", None, "", None, None)
     job.mount_volumes = Mounts(cmd.cli_ctx, client, places.group, places.workspace, flags).complete(job.mount_volumes)
 
 
-def working_folder(is_local: bool, image: str | None) -> str | None:
-    """A job of this machine begins where its user is; one in an image, or elsewhere, sees no such folder."""
-    import os
+def _copy_source(cmd: Any, client: Any, cluster: Any, source: str) -> str:
+    """Copy a folder to the cluster's first share; returns its path on the nodes. Raises InvalidArgumentValueError."""
+    from pathlib import Path
 
-    return os.getcwd() if is_local and not image else None
+    from azext_batchai.command_line.progress import Spinner
+    from azext_batchai.jobs import run
+    from azext_batchai.jobs.source import copy
+    from azext_batchai.jobs.transfer import Tally
+    from azext_batchai.storage.places import locate
+
+    base = run.output_of(cluster)
+    volumes = cluster.node_setup.mount_volumes if cluster.node_setup else None
+    place = locate(client, clients.is_local(cmd.cli_ctx), volumes, base)
+    if not place:
+        from azure.cli.core.azclierror import InvalidArgumentValueError
+
+        raise InvalidArgumentValueError(
+            f"Cluster {cluster.name} mounts no file share or container that --source could be copied to.",
+            recommendation="Create the cluster with --use-auto-storage, or leave --source out.",
+        )
+    with Spinner(cmd.cli_ctx) as spinner:
+        return f"{base}/{copy(Path(source).expanduser(), place, Tally(spinner))}"
+
+
+def working_folder(is_local: bool, image: str | None, source: str | None = None) -> str | None:
+    """Where the paths of a command line begin, as a word of the shell's: in the copy of its source.
+
+    Else a job of this machine begins where its user is; one in an image, or elsewhere, sees no such folder.
+    """
+    import os
+    import shlex
+
+    if source:
+        return f'"$AZ_BATCHAI_INPUT_{SOURCE}"'
+    return shlex.quote(os.getcwd()) if is_local and not image else None

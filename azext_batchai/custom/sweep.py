@@ -33,6 +33,7 @@ def sweep_jobs(
     toolkit: str | None = None,
     image: str | None = None,
     env: list[str] | None = None,
+    source: str | None = None,
     dry_run: bool = False,
 ) -> Any:
     """Submit a job for each combination of parameters, in one session."""
@@ -40,7 +41,7 @@ def sweep_jobs(
     from azext_batchai.jobs import run, sweep
 
     is_local = clients.is_local(cmd.cli_ctx)
-    folder = working_folder(is_local, image)
+    folder = working_folder(is_local, image, source)
     job = job_of(run.Request(words or (), nodes, processes, toolkit, image, env or (), (), folder), json_file, "sweep")
     points = _points(param or [], param_file, random, seed)
     sweep_name = run.new_name("sweep")
@@ -50,7 +51,7 @@ def sweep_jobs(
         logger.warning("The job uses parameter %s nowhere: write {%s} in its command line.", name, name)
     if not dry_run:
         places = run.Places(resource_group_name, workspace_name, experiment_name, cluster)
-        properties = _submittable(cmd, places, job, names, is_local)
+        properties = _submittable(cmd, places, job, names, is_local, source)
     bodies = {
         name: {"properties": sweep.body_of(properties, point, sweep_name, max_running)}
         for name, point in zip(names, points)
@@ -90,7 +91,9 @@ def _read(file: str) -> dict[str, Any]:
     return read_object(file, "--param-file")
 
 
-def _submittable(cmd: Any, places: Any, job: Any, names: list[str], is_local: bool) -> dict[str, Any]:
+def _submittable(
+    cmd: Any, places: Any, job: Any, names: list[str], is_local: bool, source: str | None
+) -> dict[str, Any]:
     """The properties of the job with its cluster, output and mounts; what is missing is made where it may be.
 
     Raises ValidationError for a name that the experiment has.
@@ -109,7 +112,7 @@ def _submittable(cmd: Any, places: Any, job: Any, names: list[str], is_local: bo
             f"{', ...' if len(taken) > 5 else '.'}",
             recommendation="Give another --name, or another experiment with -e.",
         )
-    complete(cmd, client, places, job, cluster)
+    complete(cmd, client, places, job, cluster, source)
     properties: dict[str, Any] = job.serialize()["properties"]
     return properties
 
