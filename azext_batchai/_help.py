@@ -206,6 +206,15 @@ examples:
     text: az batchai experiment wait -g MyResourceGroup -w MyWorkspace -n MyExperiment --timeout 3600
 """
 
+helps["batchai experiment resubmit"] = """
+type: command
+short-summary: Submit the jobs of an experiment once more that have ended.
+long-summary: Job NAME is submitted again as NAME-again, then as NAME-again-2. Of a job that was submitted again only the last attempt counts, and one that is queued or running is left alone.
+examples:
+  - name: Submit the failed jobs once more.
+    text: az batchai experiment resubmit -g MyResourceGroup -w MyWorkspace -n MyExperiment --failed
+"""
+
 helps["batchai experiment terminate"] = """
 type: command
 short-summary: End all queued and running jobs of an experiment. They stay in the list, as failed.

@@ -202,7 +202,7 @@ def _experiment(self: Any) -> None:
 
 
 def _experiment_jobs(self: Any) -> None:
-    for verb in ("wait", "terminate"):
+    for verb in ("wait", "terminate", "resubmit"):
         with options.command(self, f"experiment {verb}") as c:
             options.workspace_name(c, id_part="name")
             options.name(c, "experiment_name", "experiment", ["--name", "-n"], id_part="resource_name")
@@ -218,6 +218,14 @@ def _experiment_jobs(self: Any) -> None:
             options_list=["--timeout"],
             type=_validators.positive,
             help="Most seconds to wait; then the command exits with 124 and the jobs go on. By default for ever.",
+        )
+    with self.argument_context("batchai experiment resubmit") as c:
+        c.argument("failed", options_list=["--failed"], action="store_true", help="Only the jobs that failed.")
+        c.argument(
+            "secret",
+            options_list=["--secret"],
+            action="append",
+            help="Secret of the jobs: NAME takes its value from your environment, NAME=- asks for it. Can be repeated.",
         )
 
 

@@ -56,6 +56,7 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai experiment", "experiment_jobs", clients.batchai) as g:
         g.custom_command("wait", "wait_for_experiment")
         g.custom_command("terminate", "terminate_experiment", **destructive)
+        g.custom_command("resubmit", "resubmit_experiment")
 
     with group("batchai job", "job", clients.jobs) as g:
         g.custom_command("create", "create_job", client_factory=clients.batchai)

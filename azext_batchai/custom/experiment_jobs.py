@@ -1,4 +1,4 @@
-"""az batchai experiment wait, terminate: all jobs of an experiment at once."""
+"""az batchai experiment wait, terminate, resubmit: all jobs of an experiment at once."""
 
 # The parameters of a command are its flags. pylint: disable=too-many-positional-arguments
 
@@ -60,3 +60,42 @@ def terminate_experiment(
             with contextlib.suppress(ResourceNotFoundError):  # deleted meanwhile
                 poller.result()
     logger.warning("%s jobs are %s.", len(going), "ending" if no_wait else "ended")
+
+
+def resubmit_experiment(
+    cmd: Any,
+    client: Any,
+    resource_group_name: str,
+    workspace_name: str,
+    experiment_name: str,
+    failed: bool = False,
+    secret: list[str] | None = None,
+) -> Any:
+    """Submit the jobs once more that have ended (`failed`: only those that failed), but none whose new attempt goes on.
+
+    Raises RequiredArgumentMissingError for secrets that are not given.
+    """
+    from azext_batchai.command_line import config_file
+    from azext_batchai.command_line.progress import Spinner
+    from azext_batchai.jobs import again, run, sweep
+    from azext_batchai.jobs.state import FINISHED
+    from azext_batchai.storage.mounts import MountFlags, Mounts
+
+    place = (resource_group_name, workspace_name, experiment_name)
+    last = again.last_attempts(list(client.jobs.list_by_experiment(*place)))
+    wanted = ("failed",) if failed else FINISHED
+    chosen = {name: job for name, job in last.items() if job.execution_state in wanted}
+    given = [run.secret_variable(text) for text in secret or []]
+    mounts = Mounts(cmd.cli_ctx, client, *place[:2], MountFlags(None, "", None, "", None, "", None, None))
+    bodies, old = {}, {}
+    for name, job in chosen.items():
+        there = {entry.name for entry in job.secrets or []}
+        body = again.with_secrets(again.body_of(job), [entry for entry in given if entry["name"] in there])
+        made, _ = config_file.to_model(job.name, body, "JobCreateParameters")
+        made.mount_volumes = mounts.complete(made.mount_volumes)
+        new_name = again.name_again(name, job.name)
+        bodies[new_name], old[new_name] = made, job.name
+    with Spinner(cmd.cli_ctx) as spinner:
+        sweep.submit(client, place, bodies, spinner)
+    logger.warning("%s jobs are submitted once more.", len(bodies))
+    return [{"name": name, "resubmitted": old[name]} for name in bodies]

@@ -163,3 +163,30 @@ def test_points_that_are_drawn_can_be_drawn_again(lab: tuple[str, ...]) -> None:
     seed = first.stderr.partition("--seed ")[2].partition(".")[0]
     again = sweep(lab, *words, "--seed", seed, "--", "echo {lr}")
     assert [job["parameters"] for job in again.json()] == [job["parameters"] for job in first.json()]
+
+
+def test_failed_jobs_once_more(there: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {
+        "nodeCount": 1,
+        "customToolkitSettings": {"commandLine": f"[ -e {tmp_path}/go-{{n}} ] && echo $TOKEN"},
+        "secrets": [{"name": "TOKEN", "value": "first"}],
+    }
+    (tmp_path / "job.json").write_text(json.dumps(body))
+    (tmp_path / "go-0").touch()
+    ok(sweep(there, "--param", "n=0..2", "-n", "n-{n}", "-f", str(tmp_path / "job.json")))
+    assert of_experiment("wait", there).code == 1
+    refused = of_experiment("resubmit", there, "--failed")
+    assert refused.code == 1
+    assert "secrets: TOKEN." in refused.stderr
+    monkeypatch.setenv("TOKEN", "second")
+    again = ("--failed", "--secret", "TOKEN")
+    (tmp_path / "go-1").touch()
+    made = ok(of_experiment("resubmit", there, *again))
+    assert made == [{"name": f"n-{n}-again", "resubmitted": f"n-{n}"} for n in "12"]
+    of_experiment("wait", there)
+    assert output(there, "n-1-again") == "second\n"
+    (tmp_path / "go-2").touch()
+    assert ok(of_experiment("resubmit", there, *again)) == [{"name": "n-2-again-2", "resubmitted": "n-2-again"}]
+    of_experiment("wait", there)
+    assert ok(of_experiment("resubmit", there, *again)) == []
+    assert len(ok(of_experiment("resubmit", there, "--secret", "TOKEN"))) == 3
