@@ -206,6 +206,25 @@ examples:
     text: az batchai experiment wait -g MyResourceGroup -w MyWorkspace -n MyExperiment --timeout 3600
 """
 
+helps["batchai experiment compare"] = """
+type: command
+short-summary: Show the jobs of an experiment beside each other, with parameters, metrics, duration and exit code.
+long-summary: Metrics are read as by `az batchai job metrics`; parameters are those of `az batchai job sweep`.
+examples:
+  - name: Show the jobs with the best accuracy first.
+    text: az batchai experiment compare -g MyResourceGroup -w MyWorkspace -n MyExperiment --metric accuracy --max --sort -o table
+  - name: Draw the loss that jobs print into a file.
+    text: az batchai experiment compare -g MyResourceGroup -w MyWorkspace -n MyExperiment --pattern 'loss (?P<loss>[0-9.]+)' --min --plot loss.svg
+"""
+
+helps["batchai experiment tensorboard"] = """
+type: command
+short-summary: Start your TensorBoard on the output of all jobs of an experiment, each of which is a run. Ctrl-C ends it.
+examples:
+  - name: Look at all jobs, at a port of your own.
+    text: az batchai experiment tensorboard -g MyResourceGroup -w MyWorkspace -n MyExperiment --port 6007
+"""
+
 helps["batchai experiment resubmit"] = """
 type: command
 short-summary: Submit the jobs of an experiment once more that have ended.
@@ -336,6 +355,25 @@ examples:
     text: az batchai job sweep -n 'lr-{lr}' --param lr=log:1e-5..1e-1 --random 10 --seed 1 --dry-run -- python3 train.py --lr {lr}
   - name: Sweep a job.json on a cluster of your own.
     text: az batchai job sweep -g MyResourceGroup -w MyWorkspace -e MyExperiment -c MyCluster -f job.json --param size=1,2
+"""
+
+helps["batchai job metrics"] = """
+type: command
+short-summary: Show the metrics that a job has written.
+long-summary: They are read from metrics.json, JSON lines (*.jsonl, one object a line) and TensorBoard event files in the job's output directories, or by --pattern from the stdout of its first rank.
+examples:
+  - name: Show the metrics of a job.
+    text: az batchai job metrics -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob -o table
+  - name: Draw the loss that a script prints, in the terminal.
+    text: az batchai job metrics -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --pattern 'loss (?P<loss>[0-9.]+)' --plot
+"""
+
+helps["batchai job tensorboard"] = """
+type: command
+short-summary: Start your TensorBoard on the output of a job. Ctrl-C ends it.
+examples:
+  - name: Look at a job.
+    text: az batchai job tensorboard -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
 """
 
 helps["batchai job schema"] = """

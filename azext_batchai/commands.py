@@ -92,6 +92,18 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai cluster file", "job_transfer", clients.batchai) as g:
         g.custom_command("upload", "upload_to_cluster")
 
+    with group("batchai job", "metrics", clients.batchai) as g:
+        g.custom_command("metrics", "show_metrics", table_transformer=table.metrics)
+
+    with group("batchai experiment", "metrics", clients.batchai) as g:
+        g.custom_command("compare", "compare_jobs", table_transformer=table.comparison)
+
+    with group("batchai job", "tensorboard", clients.batchai) as g:
+        g.custom_command("tensorboard", "show_job")
+
+    with group("batchai experiment", "tensorboard", clients.batchai) as g:
+        g.custom_command("tensorboard", "show_experiment")
+
     with group("batchai file-server", "file_server", clients.batchai) as g:
         g.custom_command("create", "create_file_server", **long_running)
         g.custom_command("list", "list_file_servers", table_transformer=table.file_servers)

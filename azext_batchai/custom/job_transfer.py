@@ -42,9 +42,20 @@ def download_all(cmd: Any, client: Any, names: tuple[str, ...], job: Any, dest: 
         _download(cmd, client, names, directory.id, ".", target / directory.id)
 
 
+def copy_quietly(cmd: Any, client: Any, names: tuple[str, ...], directory_id: str, target: Path) -> None:
+    """Copy an output folder of a job to this machine."""
+    _copy(cmd, client, names, directory_id, "", target)
+
+
 def _download(
     cmd: Any, client: Any, names: tuple[str, ...], directory_id: str, path: str, target: Path
 ) -> dict[str, Any]:
+    tally = _copy(cmd, client, names, directory_id, "" if path in ("", ".") else path.strip("/"), target)
+    logger.warning("%s: %s", target, tally.told())
+    return {"folder": str(target.resolve()), **tally.summary()}
+
+
+def _copy(cmd: Any, client: Any, names: tuple[str, ...], directory_id: str, folder: str, target: Path) -> Any:
     from azext_batchai.custom.job_file import list_files
     from azext_batchai.jobs.transfer import Tally, download
 
@@ -53,10 +64,8 @@ def _download(
 
     with _interruptible(cmd) as spinner:
         tally = Tally(spinner)
-        folder = "" if path in ("", ".") else path.strip("/")
         download(listing, lambda: client.jobs.get(*names), target, tally, folder)
-    logger.warning("%s: %s", target, tally.told())
-    return {"folder": str(target.resolve()), **tally.summary()}
+    return tally
 
 
 def upload_to_job(

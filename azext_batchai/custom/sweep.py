@@ -42,7 +42,8 @@ def sweep_jobs(
 
     is_local = clients.is_local(cmd.cli_ctx)
     folder = working_folder(is_local, image, source)
-    job = job_of(run.Request(words or (), nodes, processes, toolkit, image, env or (), (), folder), json_file, "sweep")
+    request = run.Request(words or (), nodes, processes, toolkit, image, env or (), (), folder, results=True)
+    job = job_of(request, json_file, "sweep")
     points = _points(param or [], param_file, random, seed)
     sweep_name = run.new_name("sweep")
     names = sweep.names(name_pattern or f"{sweep_name}-{{{sweep.NUMBER}}}", points)

@@ -47,7 +47,8 @@ CONFIGURATION_FILES: dict[str, dict[str, Any]] = {
     "job.json": {
         "nodeCount": 1,
         "customToolkitSettings": {
-            "commandLine": "cd $AZ_BATCHAI_OUTPUT_MODEL; mkdir checkpoints; touch checkpoints/1; touch training.log"
+            "commandLine": "cd $AZ_BATCHAI_OUTPUT_MODEL; mkdir checkpoints; touch checkpoints/1; "
+            "touch training.log events.out.tfevents.1"
         },
         "stdOutErrPathPrefix": OUTPUT,
         "outputDirectories": [{"id": "MODEL", "pathPrefix": OUTPUT}],
@@ -86,7 +87,7 @@ def examples(of_local: bool) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The current folder, with the files that examples name, and an `apt` that installs nothing."""
+    """The current folder, with the files that examples name, and programs that do nothing."""
     from azext_batchai.ssh.user_account import generate_keys
 
     made = tmp_path_factory.mktemp("examples")
@@ -101,7 +102,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (made / "id_rsa.pub").write_bytes(Path(generate_keys()).read_bytes())
     apt = made / "bin" / "apt"
     apt.parent.mkdir()
-    for script in (apt, made / "script.sh"):
+    for script in (apt, apt.with_name("tensorboard"), made / "script.sh"):
         script.write_text("#!/bin/sh\n", encoding="utf-8")
         script.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:

@@ -24,7 +24,8 @@ ADDED_COMMANDS = {
     f"batchai local {verb}"
     for verb in ("up", "status", "down", "logs", "env", "run", "connection-string", "preempt", "reset", "engines")
 } | {f"batchai job {verb}" for verb in ("init", "logs", "resubmit", "run", "schema", "sweep", "validate")}
-ADDED_COMMANDS |= {f"batchai experiment {verb}" for verb in ("resubmit", "terminate", "wait")}
+ADDED_COMMANDS |= {f"batchai experiment {verb}" for verb in ("compare", "resubmit", "tensorboard", "terminate", "wait")}
+ADDED_COMMANDS |= {f"batchai job {verb}" for verb in ("metrics", "tensorboard")}
 ADDED_COMMANDS |= {"batchai cluster file upload", "batchai job file download", "batchai job file upload"}
 # Options that azure-cli itself adds to commands, now or since 2019.
 OF_THE_CLI = {
