@@ -407,6 +407,8 @@ examples:
     text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
   - name: Follow a job, beginning with the last 10 lines of each rank.
     text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --tail 10 --follow
+  - name: Print the lines of the last five minutes.
+    text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --since 5m
   - name: Print what the first rank wrote on stderr.
     text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --rank 0 --stderr
 """

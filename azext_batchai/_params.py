@@ -12,7 +12,7 @@ from azure.cli.core.commands.parameters import get_enum_type
 
 from azext_batchai import _completers, _params_files, _validators
 from azext_batchai._validators import valid_name_or_id, valid_resource_id
-from azext_batchai.command_line import options
+from azext_batchai.command_line import durations, options
 
 
 def load_arguments(self: Any, _: Any) -> None:
@@ -295,6 +295,13 @@ def _job(self: Any) -> None:
         )
         c.argument("stderr", options_list=["--stderr"], action="store_true", help="Show stderr in place of stdout.")
         c.argument("tail", options_list=["--tail"], type=_validators.count, help="Only that many last lines of each.")
+        c.argument(
+            "since",
+            options_list=["--since"],
+            type=durations.moment,
+            help="Only lines from then on: `5m`, `2h` or a time such as 2026-01-31T12:00. It goes by the times that "
+            "lines begin with and by when files were last written to.",
+        )
         c.argument("follow", options_list=["--follow"], action="store_true", help="Go on until the job has ended.")
         c.argument(
             "timestamps",

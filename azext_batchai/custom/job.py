@@ -253,13 +253,14 @@ def show_logs(
     tail: int | None = None,
     follow: bool = False,
     timestamps: bool = False,
+    since: Any = None,
 ) -> None:
     """Write the output of the job's processes, each line with its rank where there are several."""
     from azext_batchai.jobs import logs
     from azext_batchai.jobs.state import describe
 
     names = (resource_group_name, workspace_name, experiment_name, job_name)
-    wanted = logs.Wanted((logs.STDERR if stderr else logs.STDOUT,), rank, tail, timestamps)
+    wanted = logs.Wanted((logs.STDERR if stderr else logs.STDOUT,), rank, tail, timestamps, since=since)
     if not follow:
         logs.show(cmd.cli_ctx, client, names, wanted)
         return
