@@ -82,7 +82,7 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_command("exec", "exec_on_job_node")
 
     with group("batchai job file", "job_file", clients.batchai) as g:
-        g.custom_command("list", "list_files", table_transformer=table.files)
+        g.custom_command("list", "show_files", table_transformer=table.files)
         g.custom_command("stream", "stream_file")
 
     with group("batchai job file", "job_transfer", clients.batchai) as g:

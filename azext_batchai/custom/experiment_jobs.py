@@ -62,7 +62,7 @@ def terminate_experiment(
     logger.warning("%s jobs are %s.", len(going), "ending" if no_wait else "ended")
 
 
-def resubmit_experiment(
+def resubmit_experiment(  # pylint: disable=too-many-locals
     cmd: Any,
     client: Any,
     resource_group_name: str,

@@ -13,7 +13,7 @@ _ALWAYS = {".git"}
 
 
 @dataclass(frozen=True)
-class Pattern:
+class Rule:
     """One line: `folder` is where its file is, relative to the whole, `""` for its top."""
 
     folder: str
@@ -33,7 +33,7 @@ def files_of(top: Path) -> Iterator[str]:
     yield from _walk(top, "", ())
 
 
-def _walk(top: Path, folder: str, outer: Sequence[Pattern]) -> Iterator[str]:
+def _walk(top: Path, folder: str, outer: Sequence[Rule]) -> Iterator[str]:
     patterns = [*outer, *_patterns(top, folder)]
     with os.scandir(top / folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
@@ -48,12 +48,12 @@ def _walk(top: Path, folder: str, outer: Sequence[Pattern]) -> Iterator[str]:
             yield path
 
 
-def _is_left_out(patterns: Sequence[Pattern], path: str, is_folder: bool) -> bool:
+def _is_left_out(patterns: Sequence[Rule], path: str, is_folder: bool) -> bool:
     last = next((pattern for pattern in reversed(patterns) if pattern.matches(path, is_folder)), None)
     return last is not None and not last.keeps
 
 
-def _patterns(top: Path, folder: str) -> Iterator[Pattern]:
+def _patterns(top: Path, folder: str) -> Iterator[Rule]:
     for name in FILES:
         try:
             lines = (top / folder / name).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
@@ -65,7 +65,7 @@ def _patterns(top: Path, folder: str) -> Iterator[Pattern]:
                 yield pattern
 
 
-def _parsed(folder: str, line: str) -> Pattern | None:
+def _parsed(folder: str, line: str) -> Rule | None:
     text = re.sub(r"(?<!\\) +$", "", line)
     if not text or text.startswith("#"):
         return None
@@ -81,7 +81,7 @@ def _parsed(folder: str, line: str) -> Pattern | None:
         compiled = re.compile(regex if anchored else f"(?:.*/)?{regex}", re.DOTALL)
     except re.error:  # [z-a]
         return None
-    return Pattern(folder, compiled, keeps, folders_only)
+    return Rule(folder, compiled, keeps, folders_only)
 
 
 def _regex(glob: str) -> str:

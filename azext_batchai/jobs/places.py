@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from azext_batchai.storage.mounts import setup_output
@@ -28,6 +29,18 @@ def output_place(client: Any, is_local: bool, job: Any, directory_id: str) -> Pl
     if not place:
         _refuse(f"{prefix} of job {job.name} is on no file share or container.", "Only those can be reached from here.")
     return inside(place, f"{job.job_output_directory_path_segment}/{tail}")
+
+
+def local_output(client: Any, job: Any, directory_id: str, path: str) -> Path | None:
+    """The folder of this machine that a folder of a job's output (SDK) is; None where there is none."""
+    from azure.cli.core.azclierror import AzCLIError
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        folder = inside(output_place(client, True, job, directory_id), path.lstrip("/") or ".").local
+    except (AzCLIError, HttpResponseError):  # kept elsewhere, or its cluster or account is gone
+        return None
+    return folder if folder and folder.is_dir() else None
 
 
 def _of_cluster(client: Any, is_local: bool, job: Any, prefix: str) -> Place | None:

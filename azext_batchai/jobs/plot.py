@@ -115,14 +115,14 @@ def svg(curves: Curves, title: str, width: int = 720, height: int = 420) -> str:
 
 def _write_png(path: Path, curves: Curves, title: str) -> None:
     try:
-        import matplotlib
+        import matplotlib  # pylint: disable=import-error
     except ImportError:
         _refuse(
             "A PNG needs matplotlib, which the Python of az has not.",
             "Name a file that ends with .svg or .html, or install matplotlib for the Python that `az --version` shows.",
         )
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot  # pylint: disable=import-error
 
     figure, axes = pyplot.subplots(figsize=(8, 4.5))
     for name, points in curves.items():

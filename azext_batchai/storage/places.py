@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# pylint: disable=too-many-positional-arguments
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,14 @@ def _place(client: Any, is_local: bool, account_name: str, kind: str, name: str,
     account_path = accounts.find_account(arm, account_name)
     group = account_path.split("/")[2]
     resource = arm.get(account_path, STORAGE_API)
-    endpoint = resource.get("properties", {}).get("primaryEndpoints", {}).get(kind) or ""
+    endpoint = resource.get("properties", {}).get("primaryEndpoints", {}).get(kind)
+    if not endpoint:
+        from azure.cli.core.azclierror import InvalidArgumentValueError
+
+        raise InvalidArgumentValueError(
+            f"The storage account {account_name} has no {kind} endpoint.",
+            recommendation="Choose an account that has one.",
+        )
     account = data_plane.Account(account_name, accounts.key_of(arm, account_path), endpoint)
     is_share = kind == "file"
     local = ""

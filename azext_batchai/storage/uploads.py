@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# pylint: disable=too-many-positional-arguments
 import base64
 import posixpath
 from collections.abc import Callable

@@ -126,6 +126,9 @@ def test_files_to_and_from_a_job(
     az.run("batchai", "job", "wait", *IN_LAB, "-n", "files")
     to = tmp_path / "to"
     download = ("batchai", "job", "file", "download", *job, "--dest", str(to), "-d", "MODEL")
+    listed = az.run("batchai", "job", "file", "list", *job, "-d", "MODEL", "-p", "a/b")
+    folder = Path(listed.stderr.removeprefix("WARNING: These files are in ").rstrip("\n"))
+    assert [path.name for path in folder.iterdir()] == [file["name"] for file in ok(listed)] == ["large"]
     first = ok(az.run(*download))
     assert first == {"folder": str(to), "copied": 2, "bytes": 9000006, "unchanged": 0}
     assert ok(az.run(*download))["unchanged"] == 2
