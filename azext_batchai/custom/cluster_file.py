@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import posixpath
+import sys
 from typing import Any
 
 from knack.log import get_logger
@@ -33,7 +34,7 @@ def list_files(
     if not task:
         return []
     place = _locate(client, clients.is_local(cmd.cli_ctx), cluster, task, str(path))
-    if place.local:
+    if place.local and sys.stderr.isatty():
         logger.warning("These files are in %s", place.local)
     try:
         entries = list(place.folder.list(http_session(), place.path))

@@ -29,10 +29,10 @@ def show_files(
     path: str = ".",
     expiry: int = 60,
 ) -> Any:
-    """List a folder of the job's output; where it is a folder of this machine, that is said on stderr."""
+    """List a folder of the job's output; a person at a terminal is told where it is on this machine."""
     names = (resource_group_name, workspace_name, experiment_name, job_name)
     found = list_files(client, *names, output_directory_id, path, expiry)
-    if clients.is_local(cmd.cli_ctx):
+    if sys.stderr.isatty() and clients.is_local(cmd.cli_ctx):
         from azext_batchai.jobs.places import local_output
 
         folder = local_output(client, client.jobs.get(*names), str(output_directory_id), str(path))

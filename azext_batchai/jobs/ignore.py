@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,10 @@ _ALWAYS = {".git"}
 
 @dataclass(frozen=True)
 class Rule:
-    """One line: `folder` is where its file is, relative to the whole, `""` for its top."""
+    """One line; `folder` is where its file is, relative to the whole ("" for its top); `fits` takes a path below it."""
 
     folder: str
-    regex: re.Pattern[str]
+    fits: Callable[[str], object]
     keeps: bool
     folders_only: bool
 
@@ -25,7 +25,7 @@ class Rule:
         if self.folders_only and not is_folder:
             return False
         prefix = f"{self.folder}/" if self.folder else ""
-        return path.startswith(prefix) and bool(self.regex.fullmatch(path[len(prefix) :]))  # noqa: E203
+        return path.startswith(prefix) and bool(self.fits(path[len(prefix) :]))  # noqa: E203
 
 
 def files_of(top: Path) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _parsed(folder: str, line: str) -> Rule | None:
         compiled = re.compile(regex if anchored else f"(?:.*/)?{regex}", re.DOTALL)
     except re.error:  # [z-a]
         return None
-    return Rule(folder, compiled, keeps, folders_only)
+    return Rule(folder, compiled.fullmatch, keeps, folders_only)
 
 
 def _regex(glob: str) -> str:
