@@ -16,6 +16,7 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+import everyday
 import load
 import output
 import scale
@@ -159,6 +160,7 @@ def commands(options: argparse.Namespace) -> None:
         rows += service_itself(bench, options.rounds)
         rows += local_cloud(bench, options.rounds)
         rows += whole_commands(bench, options.rounds)
+        rows += [everyday.first_line(bench, options.rounds), everyday.sweep(bench, options.load_rounds)]
         front = front_cost(bench, options.rounds)
     print(table(rows), end="\n\n")
     print(
