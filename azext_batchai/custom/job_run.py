@@ -53,7 +53,9 @@ def run_job(  # pylint: disable=too-many-locals
     job_name = job_name or run.new_name()
     if dry_run:
         from azext_batchai.custom.job import without_secrets
+        from azext_batchai.jobs.template import OUTPUT
 
+        place_results(job, OUTPUT)
         return without_secrets(job.serialize())
     client = clients.batchai(cmd.cli_ctx)
     names = (resource_group_name, workspace_name, experiment_name, job_name)
@@ -202,13 +204,19 @@ def complete(cmd: Any, client: Any, places: Any, job: Any, cluster: Any, source:
 
     job.cluster = models.ResourceId(id=cluster.id)
     job.std_out_err_path_prefix = job.std_out_err_path_prefix or run.output_of(cluster)
-    for directory in job.output_directories or []:
-        directory.path_prefix = directory.path_prefix or run.output_of(cluster)
+    place_results(job, run.output_of(cluster))
     if source:
         where = models.InputDirectory(id=SOURCE, path=_copy_source(cmd, client, cluster, source))
-        job.input_directories = [*(job.input_directories or []), where]
+        others = [directory for directory in job.input_directories or [] if directory.id != SOURCE]
+        job.input_directories = [*others, where]
     flags = MountFlags(None, "", None, "", None, "", None, None)
     job.mount_volumes = Mounts(cmd.cli_ctx, client, places.group, places.workspace, flags).complete(job.mount_volumes)
+
+
+def place_results(job: Any, prefix: str) -> None:
+    """Say where output directories of a job (SDK) lie of which that is not said."""
+    for directory in job.output_directories or []:
+        directory.path_prefix = directory.path_prefix or prefix
 
 
 def _copy_source(cmd: Any, client: Any, cluster: Any, source: str) -> str:

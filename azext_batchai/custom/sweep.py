@@ -37,8 +37,9 @@ def sweep_jobs(
     dry_run: bool = False,
 ) -> Any:
     """Submit a job for each combination of parameters, in one session."""
-    from azext_batchai.custom.job_run import job_of, working_folder
+    from azext_batchai.custom.job_run import job_of, place_results, working_folder
     from azext_batchai.jobs import run, sweep
+    from azext_batchai.jobs.template import OUTPUT
 
     is_local = clients.is_local(cmd.cli_ctx)
     folder = working_folder(is_local, image, source)
@@ -47,6 +48,8 @@ def sweep_jobs(
     points = _points(param or [], param_file, random, seed)
     sweep_name = run.new_name("sweep")
     names = sweep.names(name_pattern or f"{sweep_name}-{{{sweep.NUMBER}}}", points)
+    if dry_run:
+        place_results(job, OUTPUT)
     properties = job.serialize()["properties"]
     for name in sweep.unused(properties, points):
         logger.warning("The job uses parameter %s nowhere: write {%s} in its command line.", name, name)

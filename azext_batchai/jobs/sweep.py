@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from knack.log import get_logger
 
+from azext_batchai.command_line.exit_status import ExitStatus
 from azext_batchai.jobs.checks import TOOLKITS
 from azext_batchai.jobs.parameters import Point
 from azext_batchai.jobs.state import MAX_RUNNING, SWEEP
@@ -88,7 +90,7 @@ def parameters_of(job: Any) -> Point:
 def submit(client: Any, place: tuple[str, str, str], bodies: dict[str, Any], spinner: Any) -> None:
     """Create the jobs (name -> SDK JobCreateParameters) in their order.
 
-    Raises what the first that is refused raises, after it is said how many there are.
+    Raises what the first that is refused raises, after it is said how many there are. Ends az on Ctrl-C.
     """
     done = 0
     try:
@@ -97,6 +99,8 @@ def submit(client: Any, place: tuple[str, str, str], bodies: dict[str, Any], spi
             # A job is there with the answer; looking for its operation would take a request more for each.
             client.jobs.begin_create(*place, name, body, polling=False)
             done += 1
+    except KeyboardInterrupt:
+        sys.exit(ExitStatus.INTERRUPTED)
     finally:
         if done < len(bodies):
             spinner.clear()

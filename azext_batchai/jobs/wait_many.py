@@ -61,7 +61,7 @@ def wait_any(cli_ctx: Any, jobs: List, interval: int, timeout: int | None) -> tu
 
     def first(found: Sequence[Any]) -> Any:
         ended = [job for job in found if job.execution_state in FINISHED]
-        return min(ended, key=lambda job: job.execution_info.end_time if job.execution_info else 0, default=None)
+        return min(ended, key=lambda job: job.execution_state_transition_time, default=None)
 
     # Those that are deleted meanwhile are gone: with the last of them the wait is over.
     found, status = _wait(cli_ctx, of_these, lambda found: not found or bool(first(found)), Pace(interval, timeout))

@@ -190,3 +190,32 @@ def test_failed_jobs_once_more(there: tuple[str, ...], tmp_path: Path, monkeypat
     of_experiment("wait", there)
     assert ok(of_experiment("resubmit", there, *again)) == []
     assert len(ok(of_experiment("resubmit", there, "--secret", "TOKEN"))) == 3
+
+
+def test_ctrl_c_says_how_many_there_are(there: tuple[str, ...]) -> None:
+    words = ("--param", "n=1..500", "--max-running", "1", "--", "sleep 600; echo {n}")
+    process = az.start_process("batchai", "job", "sweep", *there, "-c", "mycluster", *words)
+    wait_until(lambda: not jobs_of_nothing(there) and jobs(there), "some are submitted", 60)
+    os.kill(process.pid, signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    number = int(said.rpartition("WARNING: ")[2].split()[0])
+    assert 0 < number < 500
+    assert len(jobs(there)) in (number, number + 1), "one may have been on its way"
+    assert of_experiment("terminate", there, "--yes").code == 0
+
+
+def test_a_refused_job_says_how_many_there_are(there: tuple[str, ...]) -> None:
+    refused = sweep(there, "--param", f"n=1,{'x' * 40000}", "--", "echo {n}")
+    assert refused.code == 1
+    assert "1 of 2 jobs are submitted." in refused.stderr
+    assert "Traceback" not in refused.stderr
+    of_experiment("wait", there)
+
+
+def test_a_planned_job_can_be_created(there: tuple[str, ...], tmp_path: Path) -> None:
+    """What --dry-run prints is a job.json."""
+    [planned] = sweep(there, "--param", "n=1", "--dry-run", "--", "echo {n} > $AZ_BATCHAI_OUTPUT_RESULTS/n").json()
+    planned["job"]["properties"]["stdOutErrPathPrefix"] = "$AZ_BATCHAI_MOUNT_ROOT/autoafs"
+    (tmp_path / "job.json").write_text(json.dumps(planned["job"]))
+    assert az.run("batchai", "job", "validate", "-f", str(tmp_path / "job.json")).code == 0
