@@ -8,6 +8,7 @@ from azext_batchai.command_line.exit_status import ExitStatus, of_code
 from azext_batchai.transport.arm import locate
 
 FINISHED = ("succeeded", "failed")
+_ON_NODES = ("running", "terminating")
 # Variables of a job that the embedded service heeds; in Azure they are variables like any other.
 SWEEP, MAX_RUNNING = "AZ_BATCHAI_SWEEP", "AZ_BATCHAI_SWEEP_MAX_RUNNING"
 
@@ -53,20 +54,30 @@ def queue_reason(client: Any, job: Any) -> str:
         why = "; ".join(_error_text(error) for error in cluster.errors or [])
         unusable = _nodes(counts.unusable_node_count, "unusable ")
         return f"cluster {cluster.name} has {unusable}{': ' + why if why else ''}"
-    most = max_running(job)
-    if most and counts.idle_node_count >= needed:
-        return f"its sweep runs {most} jobs at once"
-    return (
+    return _sweep_reason(client, job) or (
         f"it needs {_nodes(needed, 'idle ')}, and cluster {cluster.name} has {counts.idle_node_count} idle, "
         f"{counts.preparing_node_count} preparing, {counts.running_node_count} running"
     )
 
 
-def max_running(job: Any) -> int | None:
-    """How many jobs of its sweep run at once, as an SDK Job says it in its variables (docs/job.md)."""
-    values = {entry.name: entry.value for entry in job.environment_variables or []}
-    most = str(values.get(MAX_RUNNING, ""))
-    return int(most) if values.get(SWEEP) and most.isdecimal() else None
+def _sweep_reason(client: Any, job: Any) -> str:
+    """Whether as many jobs of its sweep run as may (docs/job.md); '' where it waits for something else."""
+    sweep, most = sweep_of(job)
+    if not most:
+        return ""
+    from azure.mgmt.core.tools import parse_resource_id
+
+    place = parse_resource_id(job.id)
+    others = client.jobs.list_by_experiment(place["resource_group"], place["name"], place["child_name_1"])
+    running = sum(other.execution_state in _ON_NODES and sweep_of(other)[0] == sweep for other in others)
+    return f"its sweep runs {most} jobs at once, and {running} are running" if running >= most else ""
+
+
+def sweep_of(job: Any) -> tuple[str, int]:
+    """The sweep of an SDK Job and how many of its jobs run at once, 0 for no limit, as its variables say."""
+    values = {entry.name: str(entry.value) for entry in job.environment_variables or []}
+    most = values.get(MAX_RUNNING, "")
+    return values.get(SWEEP, ""), int(most) if values.get(SWEEP) and most.isdecimal() else 0
 
 
 def _nodes(number: int, state: str = "") -> str:

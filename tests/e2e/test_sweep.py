@@ -95,7 +95,7 @@ def test_max_running_is_kept_by_the_service(there: tuple[str, ...], tmp_path: Pa
     wait_until(lambda: len(began()) == 2, "two run")
     assert states(there) == ["queued", "queued", "running", "running"]
     waiting = az.run("batchai", "job", "show", *there, "-n", "n3")
-    assert "its sweep runs 2 jobs at once" in waiting.stderr
+    assert "its sweep runs 2 jobs at once, and 2 are running" in waiting.stderr
     (tmp_path / "go-0").touch()
     wait_until(lambda: began() == {"0", "1", "2"}, "the next has begun")
     assert states(there) == ["queued", "running", "running", "succeeded"]
