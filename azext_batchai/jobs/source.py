@@ -90,7 +90,7 @@ def _copy(top: Path, files: Files, target: Path, before: dict[str, Any], tally: 
     known = before.get("files", {}) if before else {}
     for path, file in files.items():
         place = target / path
-        tally.begin(path)
+        tally.begin(path, file.size)
         if _is_intact(place, file):
             tally.kept += 1
             continue

@@ -35,15 +35,22 @@ class Tally:
     size: int = 0
     kept: int = 0
     _name: str = field(default="", repr=False)
+    _bar: tuple[int, int] = field(default=(0, 0), repr=False)  # bytes of the file that are there, and all of them
 
-    def begin(self, name: str) -> None:
-        self._name = name
+    def begin(self, name: str, size: int, there: int = 0) -> None:
+        """The next file; `there`: bytes of it that were copied before."""
+        self._name, self._bar = name, (there, size)
         self.add(0)
 
     def add(self, size: int) -> None:
         """So many bytes more."""
         self.size += size
-        self.spinner.show(f"{self._name} ({self.copied + self.kept} files, {shown_size(self.size)} so far)")
+        there, whole = self._bar[0] + size, self._bar[1]
+        self._bar = (there, whole)
+        if self.spinner.visible:
+            files = self.copied + self.kept
+            done = f"[{'#' * (20 * there // whole):20}] " if whole else ""
+            self.spinner.show(f"{done}{self._name} ({files} files, {shown_size(self.size)} so far)")
 
     def told(self) -> str:
         files = "1 file" if self.copied == 1 else f"{self.copied} files"
@@ -113,7 +120,7 @@ def download(listing: Listing, job: Callable[[], Any], target: Path, tally: Tall
     for path, entry in files_below(listing, folder):
         name = posixpath.relpath(path, folder) if folder else path
         place = _inside(target, name)
-        tally.begin(name)
+        tally.begin(name, entry.content_length)
         if _is_there(place, entry):
             tally.kept += 1
             continue
@@ -132,6 +139,7 @@ def _fetch(listing: Listing, job: Callable[[], Any], path: str, entry: Any, plac
         reader.offset = file.tell()
         if reader.offset > entry.content_length:
             reader.offset = file.truncate(0)
+        tally.begin(place.name, entry.content_length, reader.offset)
         reader.copy_news(_File(file, tally))
     size = part.stat().st_size
     if size < entry.content_length:
@@ -187,8 +195,8 @@ def upload(source: Path, place: Place, tally: Tally) -> None:
     files = [(source.name, source)] if source.is_file() else _tree(source)
     session, known = http_session(), dict[str, dict[str, int]]()
     for name, path in files:
-        tally.begin(name)
         with _local_errors(path):
+            tally.begin(name, path.stat().st_size)
             if place.local:
                 copied = _copy(path, place.local / name, tally)
             else:

@@ -1,7 +1,9 @@
 """az batchai job metrics, experiment compare, job and experiment tensorboard over jobs that ran."""
 
+import contextlib
 import json
 import os
+import pty
 import shutil
 import signal
 from pathlib import Path
@@ -77,6 +79,20 @@ def test_metrics_of_a_job(swept: tuple[str, ...]) -> None:
     assert any("\u2800" < letter <= "\u28ff" for letter in drawn.output)
     assert az.run(*metrics, "--metric", "loss").code == 1, "which of two is not said"
     assert "Traceback" not in az.run(*metrics, "--metric", "nothing").stderr
+
+
+def test_colours_on_a_terminal(swept: tuple[str, ...]) -> None:
+    ours, terminal = pty.openpty()
+    words = ("batchai", "experiment", "compare", *swept, "--metric", "train/loss", "--plot")
+    process = az.start_process(*words, stdout=terminal, stderr=terminal, env={"AZURE_CORE_NO_COLOR": "no"})
+    os.close(terminal)
+    seen = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other side is closed
+        while chunk := os.read(ours, 4096):
+            seen += chunk
+    os.close(ours)
+    assert process.wait(30) == 0
+    assert b"\x1b[36m--\x1b[0m lr-0_1: " in seen
 
 
 def test_plots_in_files(swept: tuple[str, ...], tmp_path: Path) -> None:

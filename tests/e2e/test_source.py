@@ -1,5 +1,6 @@
 """az batchai job run --source and --download: a job in a copy of a folder, what it wrote brought back."""
 
+import contextlib
 import json
 import os
 import pty
@@ -168,6 +169,25 @@ def test_a_person_is_told_where_files_are(trainers: str, submit) -> None:
     os.close(ours)
     folder = Path(said.partition("These files are in ")[2].split("\r")[0])
     assert sorted(path.name for path in folder.iterdir()) == [file["name"] for file in found]
+
+
+def test_a_person_sees_how_far_it_is(trainers: str, submit, tmp_path: Path) -> None:
+    submit("shown", "head -c 3000000 /dev/zero")
+    az.run("batchai", "job", "wait", *IN_LAB, "-n", "shown")
+    ours, terminal = pty.openpty()
+    words = ("batchai", "job", "file", "download", *IN_LAB, "-j", "shown", "--dest", str(tmp_path / "to"))
+    process = az.start_process(*words, stdout=-3, stderr=terminal, env={"COLUMNS": "70"})
+    os.close(terminal)
+    seen = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other side is closed
+        while chunk := os.read(ours, 4096):
+            seen += chunk
+    os.close(ours)
+    assert process.wait(30) == 0
+    lines = seen.decode().split("\r\x1b[K")
+    assert any("[####################] stdout.txt" in line for line in lines)
+    assert all(len(line) <= 70 for line in lines[:-1])
+    assert lines[-1].startswith("WARNING: ")
 
 
 @pytest.mark.parametrize("over_the_network", [False, True])
