@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import load
 import output
 import scale
+import storage
 from measure import Row, cpu_ticks, milliseconds, pairs, percentile, resident_megabytes, table, verdict, wall
 from rig import AZ, Rig, idle_nodes, job, output_of, prepare, rig, start_service, stop_service
 
@@ -230,7 +231,7 @@ def at_scale(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks")
-    tables = ("all", "commands", "load", "scale", "slurm")
+    tables = ("all", "commands", "load", "scale", "storage", "slurm")
     parser.add_argument("what", nargs="?", choices=tables, default="all", help="which table")
     parser.add_argument("--rounds", type=int, default=21, help="pairs of whole commands, and starts of the service")
     parser.add_argument("--jobs", type=int, default=200, help="jobs whose start is measured")
@@ -246,6 +247,10 @@ def main() -> None:
         print()
     if options.what in ("all", "scale"):
         at_scale(options)
+    if options.what == "all":
+        print()
+    if options.what in ("all", "storage"):
+        print(storage.report(options.load_rounds))
     if options.what == "slurm":
         print(table(slurm.rows(options.jobs)))
 

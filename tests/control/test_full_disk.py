@@ -203,3 +203,18 @@ async def test_a_termination_that_was_acknowledged_ends_its_operation_later(plan
     await plane.sleep(10)
     assert plane.error("a") == "JobTerminated"
     assert (await plane.operation(answer))["status"] == "Succeeded"
+
+
+async def test_a_disk_that_becomes_read_only_is_as_a_full_one(plane: Plane) -> None:
+    await plane.cluster(2)
+    await plane.job("a")
+    plane.why = "attempt to write a readonly database"
+    plane.full = True
+    answer = await plane.ask("PUT", job_path("new"), plane.job_body())
+    assert (answer.status, answer.code) == (503, "ServiceUnavailable")
+    await plane.end("a", exit_code=4)
+    assert (plane.state("a"), plane.state("new")) == ("running", "gone")
+    plane.full = False
+    await plane.sleep(7)
+    assert (plane.state("a"), plane.world.started) == ("failed", ["a"])
+    assert (await plane.ask("PUT", job_path("new"), plane.job_body())).status == 202

@@ -140,6 +140,20 @@ async def test_an_auto_scale_cluster_follows_its_jobs(plane: Plane) -> None:
     assert await plane.counts() == {}
 
 
+@pytest.mark.parametrize("days", [-400, 400])
+async def test_idle_times_do_not_follow_the_wall_clock(plane: Plane, days: int) -> None:
+    await plane.cluster(auto=(0, 1))
+    await plane.job("a")
+    await plane.end("a")
+    plane.clock.wall_seconds = days * 86400.0
+    await plane.sleep(59.9)
+    plane.controller().wake()
+    await plane.loop.settle()
+    assert await plane.counts() == {"idle": 1}
+    await plane.sleep(0.2)
+    assert await plane.counts() == {}
+
+
 async def test_initial_and_least_number_of_nodes(plane: Plane) -> None:
     await plane.cluster(auto=(1, 5, 3))
     assert await plane.counts() == {"idle": 3}

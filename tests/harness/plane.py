@@ -126,6 +126,7 @@ class Plane:
         self.loose_writes: list[str] = []  # those in no transaction: who knows when they are on the disk
         self.writes = 0  # statements that changed the state file
         self.waits_for_disk = 0  # transactions that were on the disk before anything went on
+        self.why = "database or disk is full"
         self._monkeypatch = monkeypatch
 
     def set(self, **settings: Any) -> None:
@@ -156,7 +157,7 @@ class Plane:
             with real(durable):
                 yield
                 if self.full:
-                    raise sqlite3.OperationalError("database or disk is full")
+                    raise sqlite3.OperationalError(self.why)
             if outermost and store._durable:
                 self.waits_for_disk += 1
 

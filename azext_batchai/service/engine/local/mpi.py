@@ -162,6 +162,11 @@ def ranks_command(process: Process, command: Command, folder: Path, output: Path
                     os.mkfifo(pipe, 0o600)
                 pipes[str(pipe)] = stream
         stdout, stderr = (f'{shlex.quote(f"{folder}/{stream}.")}"$rank"' for stream in ("stdout", "stderr"))
+    # What mpirun itself says comes through a pipe, too: the runner leaves out a warning that is none of the job's.
+    errors = folder / "stderr"
+    if not errors.exists():
+        os.mkfifo(errors, 0o600)
+    pipes[str(errors)] = "stderr"
     script = folder / "rank"
     text = _RANK.format(
         stdout=stdout,
@@ -172,7 +177,7 @@ def ranks_command(process: Process, command: Command, folder: Path, output: Path
     write_program(script, text)
     host_file = command.environment["AZ_BATCHAI_MPI_HOST_FILE"]
     argv = (mpirun, "--hostfile", host_file, "-np", str(process.world_size), str(script))
-    return Command(argv, command.cwd, command.environment, own["stdout"], own["stderr"], pipes)
+    return Command(argv, command.cwd, command.environment, own["stdout"], own["stderr"], pipes, str(errors))
 
 
 def write_program(path: Path, text: str) -> None:

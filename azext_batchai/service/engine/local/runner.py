@@ -1,7 +1,7 @@
 """A runner: the process that owns one task, forked by the launcher (or by an agent of Slurm's) and ending with it.
 
 Standard library only, for Python 3.8 or newer. What a task is comes as a request:
-  {"folder", "cookie", "argv", "cwd", "environment", "stdout", "stderr", "grace", "pipes"}
+  {"folder", "cookie", "argv", "cwd", "environment", "stdout", "stderr", "grace", "pipes", "errors"}
   and {"enter", "inside"} where argv runs in a mount namespace: bubblewrap's words, and the working directory there
 
 A runner owns its task's folder:
@@ -12,7 +12,8 @@ A runner owns its task's folder:
 TERM to a runner ends its task: TERM to all processes, KILL after `grace` seconds.
 
 `pipes` are named pipes ({path: "stdout" | "stderr"}) that ranks of one job write to: the runner copies them into the
-task's files line by line, so that lines of several ranks stay whole.
+task's files line by line, so that lines of several ranks stay whole. `errors` is the one that the command has as its
+stderr, or empty.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _PARTIAL_SECONDS = 0.05  # how long the beginning of a line waits for its end
 _OPEN_SECONDS = 1.0  # how long others wait for the rest of a line whose beginning was written
 _MAX_PARTIAL = 1 << 16
 _LOST_SECONDS = 0.05
+# mpirun says so where a process that it has started was quicker than itself: no fault, and none of the job's.
+_NOISE = b"plm:rsh: Warning: setpgid("
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -217,6 +220,11 @@ class _Relay:
     def _put(self, source: int, size: int) -> None:
         kept = self.sources[source]
         data = bytes(kept[:size])
+        if _NOISE in data:
+            data = b"".join(line for line in data.splitlines(True) if _NOISE not in line)
+        if not data:
+            del kept[:size]
+            return
         if self._open not in (None, source):
             data = b"\n" + data  # the other line stays without its end rather than mixed with this one
         self._open = None if data[-1:] in (b"\n", b"\r") else source
@@ -329,7 +337,8 @@ def _start(request: Json, namespace: Namespace | None) -> int:
     step = ""
     try:
         actions = []
-        for path, descriptor in ((os.devnull, 0), (request["stdout"], 1), (request["stderr"], 2)):
+        errors = request.get("errors") or request["stderr"]
+        for path, descriptor in ((os.devnull, 0), (request["stdout"], 1), (errors, 2)):
             step = path
             flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
             actions.append((os.POSIX_SPAWN_DUP2, os.open(path, flags, 0o666), descriptor))
