@@ -82,6 +82,44 @@ async def test_a_time_limit_reached_meanwhile_holds_later(plane: Plane) -> None:
     assert plane.error("a") == "JobTimedOut"
 
 
+async def test_a_time_limit_that_passes_meanwhile_is_not_that_of_a_job_that_has_ended(plane: Plane) -> None:
+    await plane.cluster(1)
+    await plane.job("a", limit="PT1H")
+    await plane.sleep(3599)
+    plane.full = True
+    await plane.end("a")
+    await plane.sleep(60)
+    plane.full = False
+    await plane.sleep(5)
+    assert plane.state("a") == "succeeded"
+
+
+async def test_a_job_starts_when_its_ports_are_on_record(plane: Plane) -> None:
+    plane.world.automatic -= {"ports"}
+    await plane.cluster(1)
+    settings = {"pythonScriptFilePath": "x", "processCount": 2}
+    await plane.job("a", customToolkitSettings=None, pyTorchSettings=settings)
+    plane.full = True
+    plane.engine.decide("ports", plane.engine.waits("ports")[0])
+    await plane.sleep(1)
+    assert plane.world.started == []
+    plane.full = False
+    await plane.sleep(5)
+    assert plane.world.started == ["a"]
+
+
+async def test_that_the_allocation_is_steady_is_told_later(plane: Plane) -> None:
+    plane.world.automatic -= {"allocate"}
+    await plane.cluster(1)
+    plane.full = True
+    plane.engine.decide("allocate", plane.engine.waits("allocate")[0])
+    await plane.sleep(1)
+    assert (await plane.show())["allocationState"] == "resizing"
+    plane.full = False
+    await plane.sleep(5)
+    assert (await plane.show())["allocationState"] == "steady"
+
+
 async def test_a_lost_node_is_replaced_later(plane: Plane) -> None:
     await plane.cluster(1)
     await plane.job("a")

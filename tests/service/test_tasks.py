@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 import pytest
 
+from azext_batchai.service import clock
 from azext_batchai.service.engine.base import TaskError
 from azext_batchai.service.engine.local.host import LocalHost
 from azext_batchai.service.engine.task import Command, Task, TaskEnd
@@ -235,3 +237,40 @@ def test_a_launcher_that_was_killed_is_replaced(tmp_path: Path) -> None:
         return await Task(host, tmp_path / "second", GRACE).run(command(tmp_path, "exit 2"), resume=False)
 
     assert with_host(work) == TaskEnd(2)
+
+
+def test_a_host_without_descriptors_takes_no_runner_for_lost(tmp_path: Path) -> None:
+    """It says that it cannot look, and keeps nothing open; when it can, it finds the runner."""
+    claim = {"pid": os.getpid(), "startTime": _start_time(), "bootId": clock.boot_id()}
+    name = Path("/proc/self/comm").read_text().strip()
+
+    async def find(host: LocalHost) -> bool:
+        handle = await host.find(claim, name)
+        if handle:
+            os.close(handle.opened)
+        return handle is not None
+
+    async def work(host: LocalHost) -> None:
+        assert await find(host)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(0)
+        os.close(free)
+        try:
+            for left in (0, 1):  # not even one to open the process, or one for that and none to look at it
+                resource.setrlimit(resource.RLIMIT_NOFILE, (free + left, limits[1]))
+                for _ in range(3):
+                    with pytest.raises(OSError, match="Too many open files"):
+                        await host.find(claim, name)
+                assert not host.has_restarted(claim)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert await find(host)
+        assert not await host.find({**claim, "startTime": "1"}, name)
+        assert os.dup(0) == free  # nothing was kept open
+        os.close(free)
+
+    with_host(work)
+
+
+def _start_time() -> str:
+    return Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]

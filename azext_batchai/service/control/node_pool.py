@@ -129,7 +129,7 @@ class NodePool:
         found = []
         for node in self:
             endpoint = node.record.internal["endpoint"]
-            if endpoint and node.state != ALLOCATING:
+            if endpoint:
                 found.append({"nodeId": node.node_id, "ipAddress": endpoint["ip_address"], "port": endpoint["port"]})
         return found
 
@@ -222,7 +222,7 @@ class NodePool:
             )
             node.watch = self._spawn(self._watch(node))
             self._changed()
-            if new or (resume and node.state != UNUSABLE):
+            if node.state != UNUSABLE:
                 cluster = self._state.store.get(self._key)
                 assert cluster
                 setup = node_specs.setup_of(self._state, cluster)
@@ -245,7 +245,6 @@ class NodePool:
         reason = await self._engine.lost(node.node_id)
         if node.state != LEAVING:
             log.warning("node %s is lost: %s %s", node.node_id, reason.message, reason.details)
-            node.doomed = True
             self._lost(node, reason)
 
     def _enter(self, node: Node, state: str, **internal: Any) -> None:
@@ -267,7 +266,7 @@ class NodePool:
                 for node_id in self._unsaved:
                     node = self._nodes.get(node_id)
                     if node:
-                        self._state.store.update(node.record, touch=False)
+                        self._state.store.update(node.record)
             self._unsaved.clear()
 
     def occupy(self, node: Node, job_key: str) -> None:
@@ -290,10 +289,17 @@ class NodePool:
         self._enter(node, UNUSABLE, error=error.body())
 
     def retire(self, node: Node) -> asyncio.Task[None]:
-        """Begin to take a node away; it is leaving from this moment on."""
+        """Begin to take a node away; it is leaving from this moment on.
+
+        Those that are still to come in one block with it go, too: a block comes whole or not at all.
+        """
         if not node.leave:
+            block = node.record.internal["block"] if node.state == ALLOCATING else None
             self._enter(node, LEAVING)
             node.leave = self._spawn(self._leave(node))
+            for other in self:
+                if other.state == ALLOCATING and other.record.internal["block"] == block:
+                    self.retire(other)
         return node.leave
 
     async def _leave(self, node: Node) -> None:
