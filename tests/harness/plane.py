@@ -122,11 +122,11 @@ class Plane:
         self.world = World()
         self.settings = Settings(home=home)
         self.full = False
-        self.why = "database or disk is full"
         self.writes_left: int | None = None  # so many statements can still be written; None: all that come
         self.loose_writes: list[str] = []  # those in no transaction: who knows when they are on the disk
         self.writes = 0  # statements that changed the state file
         self.waits_for_disk = 0  # transactions that were on the disk before anything went on
+        self.why = "database or disk is full"
         self._monkeypatch = monkeypatch
 
     def set(self, **settings: Any) -> None:

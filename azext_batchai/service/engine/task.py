@@ -22,7 +22,7 @@ from azext_batchai.service.engine.host import Handle, Host, NotStarted
 
 log = logging.getLogger(__name__)
 
-TASK_VARIABLE = "BATCHAI_TASK"  # launcher.py sets it
+TASK_VARIABLE = "BATCHAI_TASK"  # runner.py sets it
 _STARTS = 10
 _PAUSES = (0.05, 2.0)  # before the third start, and at most; each is twice the one before
 _RETRY_SECONDS = 1.0
@@ -33,7 +33,9 @@ class Command:
     """What a task runs: `argv[0]` is an absolute path, the files are appended to.
 
     `pipes` are named pipes whose lines are copied into `stdout` or `stderr` as well; `errors` is the one that the
-    command itself writes its errors to, where it is not to write them to `stderr` by itself.
+    command itself writes its errors to, where it is not to write them to `stderr` by itself. With `enter` (bubblewrap
+    and its arguments) the command runs in that mount namespace, which tasks with the same words may share; `inside` is
+    its working directory there.
     """
 
     argv: tuple[str, ...]
@@ -43,6 +45,8 @@ class Command:
     stderr: Path
     pipes: Mapping[str, str] = field(default_factory=dict)
     errors: str = ""
+    enter: tuple[str, ...] = ()
+    inside: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,7 @@ class Task:
             "grace": self._grace,
             "pipes": dict(command.pipes),
             "errors": command.errors,
+            **({"enter": command.enter, "inside": command.inside} if command.enter else {}),
         }
         try:
             handle = await self._host.fork(request)
@@ -158,6 +163,8 @@ class Task:
             await self._host.kill_marked(TASK_VARIABLE, cookie)
             raise await self._lost(cookie)
         end = _json(text)
+        if not end:
+            raise await self._lost(cookie)
         if "lost" in end:
             raise TaskError("NodeLost", "The node was lost while the task ran", {"Info": end["lost"]})
         if "error" in end:
@@ -181,12 +188,15 @@ class Task:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     def _new_cookie(self) -> str:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        os.makedirs(self.folder, exist_ok=True)
         (self.folder / "exit.json").unlink(missing_ok=True)
         cookie = f"bai-{secrets.token_hex(5)}"
-        temporary = self.folder / "cookie.new"
-        temporary.write_text(cookie, encoding="ascii")
-        temporary.replace(self.folder / "cookie")
+        # Nobody has been asked for this start yet: half a cookie is one of a task that never started.
+        file = os.open(self.folder / "cookie", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(file, cookie.encode())
+        finally:
+            os.close(file)
         return cookie
 
     async def _take_back(self, cookie: str) -> bool:

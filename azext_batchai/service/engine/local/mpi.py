@@ -187,7 +187,20 @@ def write_program(path: Path, text: str) -> None:
 
 def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
     """A file that processes of an adopted job may be reading: it is the old or the new one, never half."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.chmod(mode)
-    temporary.replace(path)
+    try:
+        _write_new(path, text, mode)
+    except FileExistsError:
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.unlink(missing_ok=True)
+        _write_new(temporary, text, mode)
+        temporary.replace(path)
+
+
+def _write_new(path: Path, text: str, mode: int) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        left = text.encode()
+        while left:
+            left = left[os.write(file, left) :]
+    finally:
+        os.close(file)

@@ -1,4 +1,4 @@
-"""The agent: one a node of a block, a task of the block's batch step. Run as a script with launcher.py beside it.
+"""The agent: one a node of a block, a task of the block's batch step. Run as a script with runner.py beside it.
 
 It forks the runners of tasks, so that they belong to the allocation and not to a step that ends with the service. The
 service talks to it through relay.py and a UNIX socket that only its user can open. Standard library only.
@@ -8,7 +8,7 @@ service talks to it through relay.py and a UNIX socket that only its user can op
 It writes FOLDER/agent.<number>.json when it is ready: {"version", "host", "socket", "address", "interface", "machine",
 "python", "environment"}. Protocol, one JSON object a line, each request with an "id" that its reply repeats:
 
-  {"op": "fork", "request"}            -> {"pid"} | {"error"}            the request is launcher.py's
+  {"op": "fork", "request"}            -> {"pid"} | {"error"}            the request is runner.py's
   {"op": "find", "claim", "cookie"}    -> {"pid"}                        0 where that runner has ended
   {"op": "ended", "pid"}               -> {"folder"}   when the runner has ended; its task's, where it wrote exit.json
   {"op": "stop", "pid"}                -> {}
@@ -33,7 +33,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-import launcher  # type: ignore[import-not-found]  # it lies beside this file where the agent runs
+import runner  # type: ignore[import-not-found]  # it lies beside this file where the agent runs
 
 if TYPE_CHECKING:
     Json = dict[str, Any]
@@ -183,7 +183,7 @@ class Agent:
             null = os.open(os.devnull, os.O_RDWR)
             for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
-            launcher.become_runner(task)
+            runner.become_runner(task)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         self._runners[pid] = task["folder"]
         return {"pid": pid}

@@ -43,7 +43,7 @@ _FRESH_SECONDS = 60.0  # a job that starts so soon after its nodes has had all t
 _SETTLE_SECONDS = 2.0  # for a job to be taken up, or to end, whose node is lost
 _REMOVAL_SECONDS = 10.0
 _HERE = Path(__file__).parent
-_PROGRAMS = (_HERE / "agent.py", _HERE / "relay.py", _HERE.parent / "local" / "launcher.py")
+_PROGRAMS = (_HERE / "agent.py", _HERE / "relay.py", _HERE.parent / "local" / "runner.py")
 
 
 class SlurmEngine:
@@ -119,7 +119,7 @@ class SlurmEngine:
         self._begun.update({spec.node_id: now for spec in block})
 
     def _programs(self) -> Path:
-        """Agent, relay and launcher in the state folder, where nodes find them; of each release its own (P8)."""
+        """Agent, relay and runner in the state folder, where nodes find them; of each release its own (P8)."""
         texts = [program.read_bytes() for program in _PROGRAMS]
         folder = self._root / f"agent-{hashlib.sha256(b''.join(texts)).hexdigest()[:12]}"
         if not folder.is_dir():
