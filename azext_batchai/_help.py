@@ -118,6 +118,27 @@ examples:
     text: az batchai cluster auto-scale -g MyResourceGroup -w MyWorkspace -n MyCluster --min 0 --max 10
 """
 
+helps["batchai cluster diagnose"] = """
+type: command
+short-summary: Say what is wrong with a cluster's nodes, with the output of its setup task, and what to type next.
+long-summary: With --output or --query the same as data.
+examples:
+  - name: Find out why nodes are unusable.
+    text: az batchai cluster diagnose -g MyResourceGroup -w MyWorkspace -n MyCluster
+"""
+
+helps["batchai cluster usage"] = """
+type: command
+short-summary: Say for how many hours nodes ran jobs, of which experiments, and for how many they were idle.
+long-summary: |
+    The local service keeps when nodes changed their states, for 400 days, also of clusters that are deleted. Times are those of the clock: one that was set wrong shows.
+examples:
+  - name: Show what the nodes of all clusters did in the last week.
+    text: az batchai cluster usage --since 7d -o table
+  - name: Show what the nodes of one cluster did today.
+    text: az batchai cluster usage -g MyResourceGroup -w MyWorkspace -n MyCluster --since 24h
+"""
+
 helps["batchai cluster delete"] = """
 type: command
 short-summary: Delete a cluster and its nodes.
@@ -150,6 +171,32 @@ examples:
     text: az batchai cluster node exec -g MyResourceGroup -w MyWorkspace -c MyCluster --exec "df -h"
   - name: Reach port 8888 of a node at port 9000 of this machine.
     text: az batchai cluster node exec -g MyResourceGroup -w MyWorkspace -c MyCluster -n tvm-1_1-20180606t212057z -L 9000:localhost:8888
+"""
+
+helps["batchai cluster node ssh"] = """
+type: command
+short-summary: Open a shell on a node of a cluster with the OpenSSH client, or run a command there.
+long-summary: |
+    Ends as ssh does: with the exit code of the shell or command, 255 where there is no connection. ~/.ssh/config is not read; host keys are kept where `node exec` keeps them. Where the cluster has a password and no key, ssh asks for it.
+examples:
+  - name: Open a shell on the first node.
+    text: az batchai cluster node ssh -g MyResourceGroup -w MyWorkspace -c MyCluster
+  - name: Run a command on a node.
+    text: az batchai cluster node ssh -g MyResourceGroup -w MyWorkspace -c MyCluster -n tvm-1_1-20180606t212057z -- ls -l /tmp
+  - name: Reach port 6006 of the node at the same port of this machine, for as long as the shell is open.
+    text: az batchai cluster node ssh -g MyResourceGroup -w MyWorkspace -c MyCluster -L 6006
+"""
+
+helps["batchai cluster node ssh-config"] = """
+type: command
+short-summary: Print the nodes of a cluster as hosts for ~/.ssh/config, or write them there, for editors, scp and rsync.
+long-summary: |
+    The hosts are CLUSTER-0, CLUSTER-1 and so on, in the order of `az batchai cluster node list`. Nodes that come later have other ports: write the hosts again then.
+examples:
+  - name: Print the hosts.
+    text: az batchai cluster node ssh-config -g MyResourceGroup -w MyWorkspace -c MyCluster
+  - name: Write the hosts, so that `ssh MyCluster-0`, `scp`, `rsync` and VS Code (Remote-SSH) know them.
+    text: az batchai cluster node ssh-config -g MyResourceGroup -w MyWorkspace -c MyCluster --write
 """
 
 helps["batchai cluster file"] = """
@@ -230,6 +277,8 @@ short-summary: List the jobs of an experiment.
 examples:
   - name: List the jobs of an experiment.
     text: az batchai job list -g MyResourceGroup -w MyWorkspace -e MyExperiment -o table
+  - name: List them with when they started, how long they ran, and why they wait or failed.
+    text: az batchai job list -g MyResourceGroup -w MyWorkspace -e MyExperiment -o table --wide
 """
 
 helps["batchai job show"] = """
@@ -306,7 +355,7 @@ examples:
 helps["batchai job validate"] = """
 type: command
 short-summary: Say what is wrong with a job.json, or how it would run.
-long-summary: The exit code is 0 where nothing is wrong, else 1.
+long-summary: The command line, the node, the files and the variables of each rank are printed. The exit code is 0 where nothing is wrong, else 1.
 examples:
   - name: Check the keys of a file.
     text: az batchai job validate -f job.json
@@ -326,6 +375,15 @@ examples:
     text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --tail 10 --follow
   - name: Print what the first rank wrote on stderr.
     text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --rank 0 --stderr
+"""
+
+helps["batchai job diagnose"] = """
+type: command
+short-summary: Say how a job stands and why, what it wrote last, and what to type next.
+long-summary: For a job that failed these are the rank, the node and the last lines of the process that failed first; for one that waits what its cluster lacks. With --output or --query the same as data.
+examples:
+  - name: Find out why a job failed, or why it waits.
+    text: az batchai job diagnose -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
 """
 
 helps["batchai job terminate"] = """
@@ -368,6 +426,15 @@ examples:
     text: az batchai job node exec -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob --exec "ps aux"
   - name: Reach the TensorBoard that a job runs on port 6006, at the same port of this machine.
     text: az batchai job node exec -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -L 6006:localhost:6006
+"""
+
+helps["batchai job node ssh"] = """
+type: command
+short-summary: Open a shell on a node of a job with the OpenSSH client, or run a command there.
+long-summary: See `az batchai cluster node ssh`.
+examples:
+  - name: See the processes on the node of rank 0.
+    text: az batchai job node ssh -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob --rank 0 -- ps aux
 """
 
 helps["batchai job file"] = """
@@ -516,6 +583,19 @@ long-summary: engines.json lies in the state folder; AZURE_BATCHAI_ENGINES names
 examples:
   - name: Find out whether the profiles work.
     text: az batchai local engines --check
+"""
+
+helps["batchai local doctor"] = """
+type: command
+short-summary: Say what this machine has for jobs, what is missing and what it would give.
+long-summary: |
+    A line for each: `ok`, `note`, `missing` (an optional part), `wrong` (something will fail). With --output or --query the findings are printed as those say. The service is neither needed nor started.
+    The exit code is 1 where something is wrong, else 0.
+examples:
+  - name: Look at this machine, the state folder and the service.
+    text: az batchai local doctor
+  - name: List what is missing, for a script.
+    text: az batchai local doctor --query "[?status=='missing'].check" -o tsv
 """
 
 helps["batchai local connection-string"] = """

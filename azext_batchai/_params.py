@@ -11,7 +11,7 @@ from typing import Any
 from azure.cli.core.commands.parameters import get_enum_type
 
 from azext_batchai import _completers, _validators
-from azext_batchai._validators import valid_name_or_id, valid_resource_id
+from azext_batchai._validators import valid_resource_id
 from azext_batchai.command_line import options
 
 
@@ -43,12 +43,17 @@ def _workspace(self: Any) -> None:
 
 
 def _cluster(self: Any) -> None:
-    for verb in ("create", "show", "resize", "auto-scale", "delete"):
+    for verb in ("create", "show", "resize", "auto-scale", "diagnose", "delete"):
         with options.command(self, f"cluster {verb}") as c:
             options.workspace_name(c, id_part="name")
             options.name(c, "cluster_name", "cluster", ["--name", "-n"], id_part="child_name_1")
     with options.command(self, "cluster list") as c:
         options.workspace_name(c)
+    with options.command(self, "cluster usage") as c:
+        c.argument("resource_group_name", required=False, validator=_validators.valid_resource_group)
+        options.workspace_name(c)
+        options.name(c, "cluster_name", "cluster", ["--name", "-n"])
+        c.argument("since", options_list=["--since"], type=_validators.span, help="How far back: 7d, 12h, 30m.")
     with self.argument_context("batchai cluster resize") as c:
         c.argument("target", options_list=["--target", "-t"], type=_validators.count, help="Number of nodes to have.")
     with self.argument_context("batchai cluster auto-scale") as c:
@@ -144,44 +149,74 @@ def _cluster_create(self: Any) -> None:
         c.argument(
             "vm_priority",
             get_enum_type(["dedicated", "lowpriority"]),
+            type=_validators.vm_priority,
             options_list=["--vm-priority"],
-            help="Priority of the nodes. Low-priority nodes cost less and may be taken away at any time.",
+            help="Priority of the nodes. Low-priority nodes cost less and may be taken away at any time; `spot`, as "
+            "Azure calls them now, is the same.",
         )
 
 
 def _cluster_node_and_file(self: Any) -> None:
     # The documentation writes `cluster node list --name`.
-    for verb, more in (("node list", ["--name", "-n"]), ("node exec", []), ("file list", [])):
+    node_verbs = (("node list", ["--name", "-n"]), ("node exec", []), ("node ssh", []), ("node ssh-config", []))
+    for verb, more in (*node_verbs, ("file list", [])):
         with options.command(self, f"cluster {verb}") as c:
             options.workspace_name(c)
             options.name(c, "cluster_name", "cluster", ["--cluster", "-c", *more])
     _node_exec(self, "cluster")
+    _node_ssh(self, "cluster")
+    _private_key(self, "cluster node ssh-config")
+    with self.argument_context("batchai cluster node ssh-config") as c:
+        c.argument(
+            "write",
+            options_list=["--write"],
+            action="store_true",
+            help="Write the hosts to a file in ~/.ssh/batchai, and let ~/.ssh/config include it.",
+        )
     with self.argument_context("batchai cluster file list") as c:
         c.argument("path", options_list=["--path", "-p"], help="Subfolder of the setup task's output folder.")
         options.expiry(c)
 
 
+def _node_ssh(self: Any, noun: str) -> None:
+    _forward_and_login(self, noun, "ssh")
+    with self.argument_context(f"batchai {noun} node ssh") as c:
+        c.positional("words", nargs="*", metavar="COMMAND", help="What to run there, behind `--`. By default a shell.")
+
+
 def _node_exec(self: Any, noun: str) -> None:
+    _forward_and_login(self, noun, "exec")
     with self.argument_context(f"batchai {noun} node exec") as c:
         c.argument(
             "exec_command",
             options_list=["--exec"],
             help="Command line to run on the node. Without it, --address forwards ports until you press Ctrl-C.",
         )
+        options.password(c, "AZURE_BATCHAI_NODE_PASSWORD", "Password to log in with.")
+
+
+def _forward_and_login(self: Any, noun: str, verb: str) -> None:
+    _private_key(self, f"{noun} node {verb}")
+    with self.argument_context(f"batchai {noun} node {verb}") as c:
         c.argument(
             "node_id",
             options_list=["--node-id", "-n"],
+            completer=_completers.nodes,
             help=f"ID of the node, as `az batchai {noun} node list` shows it. By default the first node.",
         )
         c.argument(
             "address",
             options_list=["--address", "-L"],
             action="append",
-            help="Forward a port or UNIX socket of this machine to what the node reaches, as ssh does: "
+            help="Forward a port or UNIX socket of this machine to what the node reaches, as ssh does: `PORT` (the "
+            "node's own port of that number), "
             "`[BIND:]PORT:HOST:HOSTPORT`, `[BIND:]PORT:/NODE/SOCKET`, `/LOCAL/SOCKET:HOST:HOSTPORT` or "
             "`/LOCAL/SOCKET:/NODE/SOCKET`. It listens on 127.0.0.1 unless BIND says otherwise. Can be repeated.",
         )
-        options.password(c, "AZURE_BATCHAI_NODE_PASSWORD", "Password to log in with.")
+
+
+def _private_key(self: Any, scope: str) -> None:
+    with self.argument_context(f"batchai {scope}") as c:
         c.argument(
             "ssh_private_key",
             options_list=["--ssh-private-key", "-k"],
@@ -200,22 +235,27 @@ def _experiment(self: Any) -> None:
 
 
 def _job(self: Any) -> None:
-    for verb in ("create", "show", "wait", "logs", "resubmit", "terminate", "delete"):
+    for verb in ("create", "show", "wait", "logs", "resubmit", "diagnose", "terminate", "delete"):
         with options.command(self, f"job {verb}") as c:
             options.workspace_name(c, id_part="name")
-            options.name(c, "experiment_name", "experiment", ["--experiment", "-e"], id_part="child_name_1")
+            options.experiment_name(c, id_part="child_name_1")
             options.name(c, "job_name", "job", ["--name", "-n"], id_part="resource_name")
     with options.command(self, "job list") as c:
         options.workspace_name(c)
-        options.name(c, "experiment_name", "experiment", ["--experiment", "-e"])
-    with self.argument_context("batchai job create") as c:
+        options.experiment_name(c)
         c.argument(
-            "cluster",
-            options_list=["--cluster", "-c"],
+            "wide",
+            options_list=["--wide"],
+            action="store_true",
+            help="Let the table say when jobs started, how long they ran, and why they wait or failed, as it does on a "
+            "terminal that is wide enough.",
+        )
+    with self.argument_context("batchai job create") as c:
+        options.cluster_to_run_on(
+            c,
+            "Name of the cluster to run on, or its ARM ID where it is in another workspace. It may be left out where "
+            f"the configuration file has it as `cluster`.{options.configurable('cluster')}",
             id_part=None,
-            validator=valid_name_or_id("cluster", "cluster"),
-            help="Name of the cluster to run on, or its ARM ID where it is in another workspace. It may be left out "
-            "where the configuration file has it as `cluster`.",
         )
     options.config_file_argument(self, "batchai job create")
     options.storage_mounts(self, "batchai job create", "AZ_BATCHAI_JOB_MOUNT_ROOT", "on the job's nodes while it runs")
@@ -283,13 +323,7 @@ def _job_again(self: Any) -> None:
             validator=_validators.valid_name("new_name", "job"),
             help="Name of the new job. By default the old one's with a number.",
         )
-        c.argument(
-            "cluster",
-            options_list=["--cluster", "-c"],
-            id_part=None,
-            validator=valid_name_or_id("cluster", "cluster"),
-            help="Name of another cluster to run on, or its ARM ID.",
-        )
+        options.cluster_to_run_on(c, "Name of another cluster to run on, or its ARM ID.", id_part=None)
         c.argument(
             "settings",
             options_list=["--set"],
@@ -315,19 +349,15 @@ def _job_run(self: Any) -> None:
         )
         c.argument("resource_group_name", options_list=["--resource-group", "-g"], help="Name of the resource group.")
         options.workspace_name(c)
-        options.name(c, "experiment_name", "experiment", ["--experiment", "-e"])
+        options.experiment_name(c)
         c.argument(
             "job_name",
             options_list=["--name", "-n"],
             validator=_validators.valid_name("job_name", "job"),
             help="Name of the job. By default a new one.",
         )
-        c.argument(
-            "cluster",
-            options_list=["--cluster", "-c"],
-            validator=valid_name_or_id("cluster", "cluster"),
-            help="Name of the cluster to run on, or its ARM ID.",
-        )
+        text = f"Name of the cluster to run on, or its ARM ID.{options.configurable('cluster')}"
+        options.cluster_to_run_on(c, text, configured_default="cluster")
         c.argument(
             "json_file",
             options_list=["--config-file", "-f"],
@@ -391,29 +421,32 @@ def _job_files(self: Any) -> None:
     with options.command(self, "job validate") as c:
         options.workspace_name(c)
         c.argument("resource_group_name", required=False)
-        c.argument(
-            "cluster",
-            options_list=["--cluster", "-c"],
-            validator=valid_name_or_id("cluster", "cluster"),
-            help="Name of the cluster to hold the job against, or its ARM ID.",
-        )
+        options.cluster_to_run_on(c, "Name of the cluster to hold the job against, or its ARM ID.")
 
 
 _TOOLKITS = ("custom", "custommpi", "pytorch", "tensorflow", "horovod", "chainer", "cntk", "caffe", "caffe2")
 
 
 def _job_node_and_file(self: Any) -> None:
-    for verb in ("node list", "node exec", "file list", "file stream"):
+    for verb in ("node list", "node exec", "node ssh", "file list", "file stream"):
         with options.command(self, f"job {verb}") as c:
             options.workspace_name(c)
-            options.name(c, "experiment_name", "experiment", ["--experiment", "-e"])
+            options.experiment_name(c)
             options.name(c, "job_name", "job", ["--job", "-j"])
     _node_exec(self, "job")
+    _node_ssh(self, "job")
+    with self.argument_context("batchai job node ssh") as c:
+        c.argument(
+            "rank",
+            options_list=["--rank"],
+            help="Rank whose node to log in to, as the job's files are named by. By default the first.",
+        )
     for verb in ("list", "stream"):
         with self.argument_context(f"batchai job file {verb}") as c:
             c.argument(
                 "output_directory_id",
                 options_list=["--output-directory-id", "-d"],
+                completer=_completers.output_directories,
                 help="`stdouterr` for stdout, stderr and the logs, or the ID of one of the job's `outputDirectories`.",
             )
             c.argument("path", options_list=["--path", "-p"], help="Subfolder of that folder.")
@@ -424,6 +457,7 @@ def _job_node_and_file(self: Any) -> None:
             "file_name",
             options_list=["--file-name", "-f"],
             validator=_validators.valid_file_name,
+            completer=_completers.files,
             help="Name of the file to follow.",
         )
 

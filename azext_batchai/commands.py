@@ -35,7 +35,7 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai cluster", "cluster", clients.clusters) as g:
         g.custom_command("create", "create_cluster", client_factory=clients.batchai)
         g.custom_command("list", "list_clusters", table_transformer=table.clusters)
-        g.custom_show_command("show", "show_cluster", table_transformer=table.clusters)
+        g.custom_show_command("show", "show_cluster", table_transformer=table.one_cluster)
         g.custom_command("resize", "resize_cluster")
         g.custom_command("auto-scale", "auto_scale_cluster")
         g.custom_command("delete", "delete_cluster", **destructive)
@@ -55,7 +55,7 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
 
     with group("batchai job", "job", clients.jobs) as g:
         g.custom_command("create", "create_job", client_factory=clients.batchai)
-        g.custom_command("list", "list_jobs", table_transformer=table.jobs)
+        g.custom_command("list", "list_jobs", client_factory=clients.batchai, table_transformer=table.job_list)
         g.custom_show_command("show", "show_job", client_factory=clients.batchai, table_transformer=table.job)
         g.custom_command("init", "init_job", client_factory=None)
         g.custom_command("schema", "show_schema", client_factory=None)
@@ -68,6 +68,22 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai job", "job_run", None) as g:
         g.custom_command("run", "run_job")
         g.custom_command("resubmit", "resubmit_job", client_factory=clients.batchai)
+
+    with group("batchai job", "diagnose", clients.batchai) as g:
+        g.custom_command("diagnose", "diagnose_job")
+
+    with group("batchai cluster", "diagnose", clients.batchai) as g:
+        g.custom_command("diagnose", "diagnose_cluster")
+
+    with group("batchai cluster node", "node_ssh", clients.clusters) as g:
+        g.custom_command("ssh", "ssh_to_node")
+        g.custom_command("ssh-config", "show_ssh_config")
+
+    with group("batchai job node", "node_ssh", clients.batchai) as g:
+        g.custom_command("ssh", "ssh_to_job_node")
+
+    with group("batchai cluster", "usage", None) as g:
+        g.custom_command("usage", "show_cluster_usage", table_transformer=table.cluster_usage)
 
     with group("batchai job node", "node", clients.batchai) as g:
         g.custom_command("list", "list_job_nodes", table_transformer=table.nodes)
@@ -94,6 +110,7 @@ def _load_local(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_command("down", "stop_service")
         g.custom_command("logs", "show_logs")
         g.custom_command("engines", "list_engines")
+        g.custom_command("doctor", "examine_machine", table_transformer=table.findings)
         g.custom_command("preempt", "preempt_node")
         g.custom_command("env", "show_environment")
         g.custom_command("run", "run_program")

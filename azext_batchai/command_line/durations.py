@@ -31,3 +31,12 @@ def likely(value: object) -> str:
         return ""
     number, unit = match[1], (match[2] or "s")[0].upper()
     return f"P{number}{unit}" if unit in "DW" else f"PT{number}{unit}"
+
+
+_SECONDS = {"S": 1, "M": 60, "H": 3600, "D": 86400, "W": 604800}
+
+
+def seconds_of(text: str) -> int | None:
+    """The seconds of `30m`, `12h` or `7d`; None for what is no such time."""
+    match = _SHORT.fullmatch(text.strip())
+    return int(match[1]) * _SECONDS[(match[2] or "s")[0].upper()] if match else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from azext_batchai.command_line.exit_status import ExitStatus
+from azext_batchai.command_line.suggestions import instead_of
 
 Words = tuple[str, ...]
 
@@ -52,6 +53,7 @@ _OPTIONS: dict[Words, Spellings] = {
     ("cluster", "node", "list"): Spellings({"--cluster-name": "--cluster", "-r": "--cluster"}),
     ("cluster", "node", "exec"): Spellings(_NODE_CLUSTER),
     ("cluster", "file", "list"): Spellings({**_NODE_CLUSTER, "-n": "--cluster"}),
+    ("job", "list"): Spellings({"--w": "--workspace"}),  # as it was before there was --wide
     ("job", "file", "list"): Spellings(_JOB),
     ("job", "file", "stream"): Spellings(_JOB, dict.fromkeys(("--name", "-n"), _JOB_OR_FILE)),
 }
@@ -80,10 +82,11 @@ def modernize(args: list[str]) -> None:
         _rename_options(args, command, spellings)
         count = len(words)
         args[:] = [words[0], *command, *args[count:]]
+    meant = instead_of(command)
+    if meant:
+        _refuse(f"There is no `az batchai {' '.join(command[:2])}`.", f"Did you mean `az batchai {meant}`?")
     if command in _OPTIONS:
         _rename_options(args, command, _OPTIONS[command])
-    if command == ("job", "create"):
-        _leave_cluster_to_the_file(args)
 
 
 def _rename_options(args: list[str], command: Words, spellings: Spellings) -> None:
@@ -93,19 +96,6 @@ def _rename_options(args: list[str], command: Words, spellings: Spellings) -> No
             _refuse(f"{option} of `az batchai {' '.join(command)}` is no more: {spellings.gone[option]}.")
         if option in spellings.renamed:
             args[index] = spellings.renamed[option] + (f"={value}" if value else "")
-
-
-def _leave_cluster_to_the_file(args: list[str]) -> None:
-    """Say that the configuration file names the cluster, where the command line does not.
-
-    The parser requires --cluster, as it always has; the module took an empty one as this.
-    """
-    given = any(
-        option == "-c" or (len(option) > len("--c") and "--cluster".startswith(option))
-        for option, _ in map(_split, args)
-    )
-    if not given and not {"-h", "--help"}.intersection(args):
-        args.append("--cluster=")
 
 
 def _split(argument: str) -> tuple[str, str]:
@@ -118,11 +108,11 @@ def _split(argument: str) -> tuple[str, str]:
     return "", ""
 
 
-def _refuse(message: str) -> NoReturn:
-    """End az as the parser does for an option it does not know."""
+def _refuse(message: str, recommendation: str | None = None) -> NoReturn:
+    """End az as the parser does for a command or option it does not know."""
     from azure.cli.core.azclierror import UnrecognizedArgumentError
 
-    error = UnrecognizedArgumentError(message)
+    error = UnrecognizedArgumentError(message, recommendation=recommendation)
     error.print_error()
     error.send_telemetry()
     sys.exit(ExitStatus.WRONG_COMMAND_LINE)

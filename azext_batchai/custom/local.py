@@ -11,6 +11,7 @@ from typing import Any
 
 from knack.log import get_logger
 
+from azext_batchai.command_line import report
 from azext_batchai.command_line.exit_status import ExitStatus
 from azext_batchai.local import cloud, embedded, environment, program, shells
 
@@ -189,6 +190,29 @@ def show_logs(cmd: Any, tail: int | None = None, follow: bool = False) -> None:
         ) from None
     except KeyboardInterrupt:
         sys.exit(ExitStatus.INTERRUPTED)
+
+
+def examine_machine(cmd: Any) -> list[dict[str, str]] | None:
+    """Say what is there and what is missing: a line each, or with --output or --query the findings themselves.
+
+    Ends az with 1, after the output, where something is wrong.
+    """
+    from knack.events import EVENT_CLI_SUCCESSFUL_EXECUTE
+
+    from azext_batchai.local import doctor
+
+    findings = doctor.examine(cmd.cli_ctx)
+    if not doctor.is_well(findings):
+
+        def fail(*_: Any, **__: Any) -> None:
+            sys.exit(ExitStatus.FAILED)
+
+        cmd.cli_ctx.register_event(EVENT_CLI_SUCCESSFUL_EXECUTE, fail)
+    if not report.is_wanted(cmd.cli_ctx):
+        return findings
+    for line in doctor.lines(findings, report.columns(), report.is_coloured(cmd.cli_ctx)):
+        sys.stdout.write(f"{line}\n")
+    return None
 
 
 def _status(service: embedded.Service) -> dict[str, Any]:

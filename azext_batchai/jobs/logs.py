@@ -268,6 +268,13 @@ class _Kept:
         pass
 
 
+def last_lines(file: JobFile, size: int, count: int, url: str | None = None) -> list[str]:
+    """The last `count` lines of a file of this many bytes."""
+    kept = _Kept()
+    _copy_last_lines(Reader(file, url), size, count, kept)
+    return kept.data.decode("utf-8", "replace").splitlines()
+
+
 def _copy_last_lines(reader: Reader, size: int, count: int, output: Sink) -> None:
     """Copy the last `count` lines of a file of this many bytes, reading no more of it than about those."""
     reader.offset = size

@@ -8,6 +8,7 @@ from azext_batchai.command_line.exit_status import ExitStatus, of_code
 from azext_batchai.transport.arm import locate
 
 FINISHED = ("succeeded", "failed")
+_GONE = "its cluster is gone"
 
 
 def exit_status(job: Any) -> int:
@@ -23,7 +24,7 @@ def describe(job: Any) -> str:
     info = job.execution_info
     took = ""
     if info and info.start_time and info.end_time:
-        took = f" after {_duration((info.end_time - info.start_time).total_seconds())}"
+        took = f" after {duration((info.end_time - info.start_time).total_seconds())}"
     if job.execution_state == "succeeded":
         return f"Job {job.name} succeeded{took}."
     code = info.exit_code if info else None
@@ -39,7 +40,14 @@ def queue_reason(client: Any, job: Any) -> str:
     try:
         cluster = client.clusters.get(*locate(job.cluster.id, "", ""))
     except HttpResponseError as error:
-        return "its cluster is gone" if error.status_code == 404 else ""
+        return _GONE if error.status_code == 404 else ""
+    return queue_reason_on(cluster, job)
+
+
+def queue_reason_on(cluster: Any, job: Any, brief: bool = False) -> str:
+    """Why the job is not running yet on this SDK Cluster, None where that is gone; `brief`: without all details."""
+    if cluster is None:
+        return _GONE
     counts = cluster.node_state_counts
     needed = job.node_count or 1
     most = most_nodes(cluster.scale_settings)
@@ -48,7 +56,8 @@ def queue_reason(client: Any, job: Any) -> str:
     if not counts:
         return ""
     if counts.unusable_node_count:
-        why = "; ".join(_error_text(error) for error in cluster.errors or [])
+        text = brief_error if brief else _error_text
+        why = "; ".join(dict.fromkeys(text(error) for error in cluster.errors or []))
         unusable = _nodes(counts.unusable_node_count, "unusable ")
         return f"cluster {cluster.name} has {unusable}{': ' + why if why else ''}"
     return (
@@ -70,12 +79,19 @@ def most_nodes(scale: Any) -> int | None:
     return None
 
 
+def brief_error(error: Any) -> str:
+    """The message of an SDK BatchAIError with the one line that tells most."""
+    details = {detail.name: detail.value for detail in error.details or []}
+    lines = (details.get("Info") or details.get("StdErr") or "").strip().splitlines()
+    return f"{error.message or error.code}{': ' + lines[-1] if lines else ''}"
+
+
 def _error_text(error: Any) -> str:
     details = ", ".join(f"{detail.name}: {detail.value}" for detail in error.details or [])
     return f"{error.message or error.code}{f' ({details})' if details else ''}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

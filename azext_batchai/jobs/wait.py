@@ -9,7 +9,7 @@ from knack.log import get_logger
 
 from azext_batchai import _client_factory as clients
 from azext_batchai.command_line.exit_status import ExitStatus
-from azext_batchai.command_line.progress import Spinner
+from azext_batchai.command_line.progress import Spinner, say
 from azext_batchai.jobs.state import FINISHED, describe, exit_status, queue_reason
 
 logger = get_logger(__name__)
@@ -78,7 +78,10 @@ def _until_ended(cli_ctx: Any, client: Any, names: tuple[str, ...], pace: _Pace,
         state = str(job.execution_state)
         if state in FINISHED:
             spinner.clear()
-            logger.warning("%s", describe(job))
+            if state == "succeeded":
+                say(cli_ctx, describe(job))
+            else:
+                logger.warning("%s", describe(job))
             return job
         if job.provisioning_state == "deleting":
             raise _deleted(names)

@@ -170,7 +170,9 @@ def deaf(service: Service) -> Exception:
     )
 
 
-def request(service: Service, method: str, path: str, body: Any = None, slow: bool = False) -> dict[str, Any]:
+def request(
+    service: Service, method: str, path: str, body: Any = None, slow: bool = False, timeout: float = PATIENCE_SECONDS
+) -> dict[str, Any]:
     """Ask the service itself (not Batch AI): `/_local/...`.
 
     `slow`: the answer may take long; it is waited for as long as the service answers others.
@@ -179,7 +181,7 @@ def request(service: Service, method: str, path: str, body: Any = None, slow: bo
     import http.client
     from urllib.parse import urlsplit
 
-    connection = http.client.HTTPConnection(urlsplit(service.endpoint).netloc, timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection(urlsplit(service.endpoint).netloc, timeout=timeout)
     try:
         headers = {"Authorization": f"Bearer {service.token}", "Content-Type": "application/json"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)

@@ -23,6 +23,7 @@ from azext_batchai.service.arm.errors import ArmError, bad_request
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.connections import Connection, Connections, Listener, quiet_handler
+from azext_batchai.service.control import node_times
 from azext_batchai.service.engine.engines import Engines
 from azext_batchai.service.engine.slurm.profile import ProfileError
 from azext_batchai.service.instance import LOCK_FILE, Instance, process_start_time
@@ -173,6 +174,8 @@ class _Run:
             return Reply(200, await self._front_of_house().open(body))
         if method == "GET" and action in ("engines", "engines/check"):
             return await self._engines(check=action.endswith("check"))
+        if method == "GET" and action.startswith("usage/"):
+            return Reply(200, node_times.usage(self._service.store, action.removeprefix("usage/")))
         if method == "POST" and action.startswith("preempt/"):
             return await self._preempt(action.removeprefix("preempt/"))
         if (method, action) == ("POST", "reset"):

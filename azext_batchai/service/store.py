@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from azext_batchai.service import store_checks
+from azext_batchai.service import store_checks, store_events
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.store_upgrades import upgrade
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _TABLES = """
 CREATE TABLE resources (
@@ -126,6 +126,7 @@ class Store:
         try:
             self._check()
             self._db = sqlite3.connect(path, isolation_level=None)
+            self.node_events = store_events.NodeEvents(self._db)
             self._open()
         except (sqlite3.Error, OSError) as exc:
             if store_checks.disk_full(exc, path.parent):
@@ -180,7 +181,7 @@ class Store:
         self._db.execute("PRAGMA synchronous=FULL")
         (found,) = self._db.execute("PRAGMA user_version").fetchone()
         if found == 0:
-            self._db.executescript(f"BEGIN;{_TABLES}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+            self._db.executescript(f"BEGIN;{_TABLES}{store_events.TABLE}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
         elif found < SCHEMA_VERSION:
             with self.transaction():
                 upgrade(self._db, found)

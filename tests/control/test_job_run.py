@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -179,6 +179,15 @@ def test_a_failure_says_how_and_where(end: TaskEnd, says: dict[str, str]) -> Non
     assert details == {**says, "NodeId": "n1", "StdErr": "end of err-0"}
     how = f"by signal {end.signal}" if end.signal else f"with exit code {end.exit_code}"
     assert site.notes[-2:] == [f"a process ended {how}: the others are ended too", f"the job ended {how}"]
+
+
+@pytest.mark.parametrize(
+    ("stderr", "rank"), [("stderr-1.txt", "1"), ("stderr-wk-0.txt", "wk-0"), ("stderr.txt", None), ("err-1", None)]
+)
+def test_a_failure_names_the_rank_that_has_a_file_of_its_own(stderr: str, rank: str | None) -> None:
+    failing = replace(process("x"), stderr=stderr)
+    found = run(plan(failing), Site(), ("main-0", TaskEnd(1)))
+    assert found.error and found.error.details.get("Rank") == rank
 
 
 def test_the_first_failure_ends_the_others_and_is_the_one_that_counts() -> None:

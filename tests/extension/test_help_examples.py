@@ -207,13 +207,13 @@ def run(text: str, *more: str) -> None:
 
 def _run_until(said: str, words: list[str]) -> None:
     """Run the command until it has said so, and press Ctrl-C."""
-    process = az.start_process(*words, stderr=-2)
+    process = az.start_process(*words, stderr=-2, start_new_session=True)
     assert process.stdout
     lines = []
     while not any(said in line for line in lines):
         lines.append(process.stdout.readline())
         assert lines[-1], f"it ended: {lines}"
-    os.kill(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     assert process.wait(30) in (0, 130)
     process.stdout.close()
 

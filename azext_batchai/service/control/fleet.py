@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from azext_batchai.service.background import Background, until_written
+from azext_batchai.service.control import node_times
 from azext_batchai.service.control.controller import ClusterController
 from azext_batchai.service.engine.engines import Engines
 from azext_batchai.service.model import job_states, vm_sizes
@@ -61,6 +62,7 @@ class Fleet:
 
     def resume(self) -> None:
         """Take up clusters, nodes and jobs as an earlier service left them."""
+        node_times.take_up(self._state.store)
         unfinished = self._unfinished()
         for cluster in self._state.store.all_of("cluster"):
             self._open(cluster).resume(unfinished.get(cluster.key, []))

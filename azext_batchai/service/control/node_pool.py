@@ -14,6 +14,7 @@ from typing import Any
 
 from azext_batchai.service import clock
 from azext_batchai.service.background import until_written
+from azext_batchai.service.control.node_times import NodeTimes
 from azext_batchai.service.engine.base import Allocation, Engine, TaskError
 from azext_batchai.service.model import node_specs
 from azext_batchai.service.model.node_states import (
@@ -88,6 +89,7 @@ class NodePool:
         self._changed = changed
         self._left = left
         self._lost = lost
+        self._times = NodeTimes(state.store, cluster.key)
         self._nodes: dict[str, Node] = {}
         self._unsaved: set[str] = set()
 
@@ -140,6 +142,7 @@ class NodePool:
             node = Node(record, record.internal["state"])
             if node.state == RUNNING:
                 node.state = IDLE
+            self._times.note(record.key, node.state)  # its job may have left it unnoticed
             self._nodes[node.node_id] = node
             if node.state == LEAVING:
                 self.retire(node)
@@ -251,6 +254,7 @@ class NodePool:
         """The one place where a node's state changes; what cannot be written (a full disk) `save` writes later."""
         if node.state != state:
             node.since = clock.monotonic()
+            self._times.note(node.record.key, state)
         node.state = state
         node.record.internal.update(internal, state=state)
         self._unsaved.add(node.node_id)
@@ -274,11 +278,13 @@ class NodePool:
         node.job = job_key
         if node.state == IDLE:
             node.state, node.since = RUNNING, clock.monotonic()
+            self._times.note(node.record.key, RUNNING, job_key)
 
     def vacate(self, node: Node) -> None:
         node.job = None
         if node.state == RUNNING:
             node.state, node.since = IDLE, clock.monotonic()
+            self._times.note(node.record.key, IDLE)
 
     def became_unusable(self, node: Node, error: TaskError) -> None:
         """Nothing is started on it any more; it is there until the cluster shrinks or replaces it."""
@@ -319,6 +325,7 @@ class NodePool:
         def forget() -> None:
             with self._state.store.transaction():
                 self._state.store.remove(node.record.key)
+                self._times.gone(node.record.key)
 
         await until_written(forget)
         self._nodes.pop(node.node_id, None)

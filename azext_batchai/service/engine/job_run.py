@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from signal import SIGKILL
 from typing import Protocol
@@ -15,6 +16,8 @@ from azext_batchai.service.engine.base import JobOutcome, JobPlan, NodeFault, Pr
 from azext_batchai.service.engine.task import TaskEnd
 
 log = logging.getLogger(__name__)
+
+_OF_RANK = re.compile(r"stderr-([^{}]+)\.txt")  # the file of one of several processes
 
 Streams = tuple[str, str]
 
@@ -215,6 +218,8 @@ class JobRun:
 
     def _failure(self, failed: Process, end: TaskEnd) -> dict[str, str]:
         details = {"ExitCode": str(end.exit_code), "NodeId": self._plan.node_ids[failed.node_index]}
+        if match := _OF_RANK.fullmatch(failed.stderr):
+            details["Rank"] = match[1]
         signal = end.signal or (end.exit_code - 128 if end.exit_code in range(129, 160) else 0)  # as a shell tells it
         if signal:
             details["Signal"] = str(signal)
