@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from azext_batchai.service import clock
 from azext_batchai.service.engine.base import MachineRestarted, TaskError
 from azext_batchai.service.engine.local import host as host_module
 from azext_batchai.service.engine.local.host import LocalHost
@@ -160,33 +159,6 @@ def test_a_task_that_was_lost_with_its_machine_says_so(tmp_path: Path) -> None:
     with pytest.raises(MachineRestarted) as caught:
         with_host(lambda host: task(host, tmp_path).run(command(tmp_path, "true"), resume=True))
     assert caught.value.code == "NodeLost"
-
-
-def test_too_few_descriptors_are_no_reboot(tmp_path: Path, monkeypatch) -> None:
-    """Which run of the machine this is could not be read: what runs was killed as if it were left from another one."""
-
-    async def work(host: LocalHost) -> TaskEnd:
-        line = "touch begun; while [ ! -e go ]; do sleep 0.02; done; exit 6"
-        running = asyncio.ensure_future(task(host, tmp_path).run(command(tmp_path, line), resume=False))
-        await begun(tmp_path / "begun")
-        running.cancel()
-        read_text, calls = Path.read_text, []
-
-        def short(path: Path, *arguments: str, **options: str) -> str:
-            if path.name == "boot_id" and not calls:
-                calls.append(path)
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            return read_text(path, *arguments, **options)
-
-        monkeypatch.setattr(Path, "read_text", short)
-        clock.boot_id.cache_clear()  # as in a service that has just started
-        adopted = asyncio.ensure_future(task(host, tmp_path).run(command(tmp_path, "true"), resume=True))
-        while not calls:
-            await asyncio.sleep(0.01)
-        (tmp_path / "go").touch()
-        return await adopted
-
-    assert with_host(work) == TaskEnd(6)
 
 
 def test_an_end_that_the_machine_did_not_keep_whole_is_none(tmp_path: Path) -> None:
