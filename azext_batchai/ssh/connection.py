@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -65,12 +65,39 @@ def run(node: Node, credentials: Credentials, command: str | None, forwards: Seq
     Without a command, forward until Ctrl-C and return 0. Raises errors of azclierror.
     """
     try:
-        return asyncio.run(_run(node, credentials, command, forwards))
+        return asyncio.run(_interruptible(_run(node, credentials, command, forwards)))
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED if command else ExitStatus.DONE
     except BrokenPipeError:  # who read our output has gone
         discard_output()
         return ExitStatus.BROKEN_PIPE
+
+
+async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
+    """Ctrl-C cancels `work`, wherever it is, and raises KeyboardInterrupt; a second one does at once.
+
+    As asyncio does from Python 3.11 on: before, KeyboardInterrupt may come up within asyncssh, which then never closes.
+    """
+    if sys.version_info >= (3, 11):
+        return await work
+    import signal
+
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+
+    def cancel() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        task.cancel()
+
+    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
+        loop.add_signal_handler(signal.SIGINT, cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.remove_signal_handler(signal.SIGINT)
 
 
 async def _run(node: Node, credentials: Credentials, command: str | None, forwards: Sequence[forward.Forward]) -> int:
