@@ -123,6 +123,39 @@ class _JobList:
 job_list = _JobList()
 
 
+@_rows
+def sweep(item: Row) -> Row:
+    """Of the jobs of a sweep; with --dry-run they are in no state yet."""
+    return {"Name": item["name"], **item["parameters"], "State": item.get("executionState") or " "}
+
+
+def _cell(value: Any) -> Any:
+    """What is not there leaves its cell empty, and a 0 does not."""
+    return " " if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@_rows
+def metrics(item: Row) -> Row:
+    titles = {"Metric": "metric", "Values": "count", "Last": "last", "Min": "min", "Max": "max"}
+    return {title: _cell(item[key]) for title, key in titles.items()}
+
+
+def comparison(result: Any) -> list[Row]:
+    """All rows have all columns: a job without a parameter, or without a metric, has an empty cell there."""
+    parameters = list(dict.fromkeys(name for item in result for name in item["parameters"]))
+    return [
+        {
+            "Name": item["name"],
+            **{name: _cell(item["parameters"].get(name)) for name in parameters},
+            **{name: _cell(value) for name, value in item["metrics"].items()},
+            "State": item["executionState"],
+            "Seconds": _cell(item["durationSeconds"]),
+            "Exit code": _cell(item["exitCode"]),
+        }
+        for item in result
+    ]
+
+
 def job(item: Any) -> Any:
     """Also of `job show --as-config`, which is no job."""
     return item["properties"] if isinstance(item, dict) and "name" not in item else jobs(item)

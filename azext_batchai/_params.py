@@ -10,9 +10,9 @@ from typing import Any
 
 from azure.cli.core.commands.parameters import get_enum_type
 
-from azext_batchai import _completers, _validators
+from azext_batchai import _completers, _params_files, _validators
 from azext_batchai._validators import valid_resource_id
-from azext_batchai.command_line import options
+from azext_batchai.command_line import durations, options
 
 
 def load_arguments(self: Any, _: Any) -> None:
@@ -24,6 +24,7 @@ def load_arguments(self: Any, _: Any) -> None:
     _job_node_and_file(self)
     _file_server(self)
     _local(self)
+    _params_files.load_arguments(self)
     with self.argument_context("batchai list-usages") as c:
         c.argument("location", options.location_type(self), help="Location whose usages and limits to list.")
 
@@ -232,6 +233,35 @@ def _experiment(self: Any) -> None:
             options.name(c, "experiment_name", "experiment", ["--name", "-n"], id_part="resource_name")
     with options.command(self, "experiment list") as c:
         options.workspace_name(c)
+    _experiment_jobs(self)
+
+
+def _experiment_jobs(self: Any) -> None:
+    for verb in ("wait", "terminate", "resubmit"):
+        with options.command(self, f"experiment {verb}") as c:
+            options.workspace_name(c, id_part="name")
+            options.name(c, "experiment_name", "experiment", ["--name", "-n"], id_part="resource_name")
+    with self.argument_context("batchai experiment wait") as c:
+        c.argument(
+            "check_interval_sec",
+            options_list=["--interval"],
+            type=_validators.positive,
+            help="Most seconds between two looks at the jobs; the first looks come sooner.",
+        )
+        c.argument(
+            "timeout",
+            options_list=["--timeout"],
+            type=_validators.positive,
+            help="Most seconds to wait; then the command exits with 124 and the jobs go on. By default for ever.",
+        )
+    with self.argument_context("batchai experiment resubmit") as c:
+        c.argument("failed", options_list=["--failed"], action="store_true", help="Only the jobs that failed.")
+        c.argument(
+            "secret",
+            options_list=["--secret"],
+            action="append",
+            help="Secret of the jobs: NAME takes its value from your environment, NAME=- asks for it. Can be repeated.",
+        )
 
 
 def _job(self: Any) -> None:
@@ -272,6 +302,12 @@ def _job(self: Any) -> None:
             type=_validators.positive,
             help="Most seconds to wait; then the command exits with 124 and the job goes on. By default for ever.",
         )
+        c.argument(
+            "any_job",
+            options_list=["--any"],
+            action="store_true",
+            help="In place of --name: wait for the first of the experiment's jobs that ends, and print it.",
+        )
 
     with self.argument_context("batchai job create") as c:
         c.argument(
@@ -288,6 +324,7 @@ def _job(self: Any) -> None:
         )
     _job_files(self)
     _job_run(self)
+    _job_sweep(self)
     _job_again(self)
     with self.argument_context("batchai job logs") as c:
         c.argument(
@@ -298,6 +335,13 @@ def _job(self: Any) -> None:
         )
         c.argument("stderr", options_list=["--stderr"], action="store_true", help="Show stderr in place of stdout.")
         c.argument("tail", options_list=["--tail"], type=_validators.count, help="Only that many last lines of each.")
+        c.argument(
+            "since",
+            options_list=["--since"],
+            type=durations.moment,
+            help="Only lines from then on: `5m`, `2h` or a time such as 2026-01-31T12:00. It goes by the times that "
+            "lines begin with and by when files were last written to.",
+        )
         c.argument("follow", options_list=["--follow"], action="store_true", help="Go on until the job has ended.")
         c.argument(
             "timestamps",
@@ -341,49 +385,24 @@ def _job_again(self: Any) -> None:
 
 def _job_run(self: Any) -> None:
     with options.command(self, "job run") as c:
-        c.positional(
-            "words",
-            nargs="*",
-            help="The command line, after `--`. One word is a line of the shell's. On this machine it begins in "
-            "the current folder.",
-        )
-        c.argument("resource_group_name", options_list=["--resource-group", "-g"], help="Name of the resource group.")
-        options.workspace_name(c)
-        options.experiment_name(c)
+        _command_line(c)
         c.argument(
             "job_name",
             options_list=["--name", "-n"],
             validator=_validators.valid_name("job_name", "job"),
             help="Name of the job. By default a new one.",
         )
-        text = f"Name of the cluster to run on, or its ARM ID.{options.configurable('cluster')}"
-        options.cluster_to_run_on(c, text, configured_default="cluster")
-        c.argument(
-            "json_file",
-            options_list=["--config-file", "-f"],
-            help="A job.json in place of a command line (docs/job.md).",
-        )
-        c.argument("nodes", options_list=["--nodes"], type=_validators.positive, help="Number of nodes. By default 1.")
-        c.argument(
-            "processes",
-            options_list=["--processes"],
-            type=_validators.positive,
-            help="Number of processes over all nodes. By default one for each node.",
-        )
-        c.argument(
-            "toolkit",
-            get_enum_type(["custom", "custommpi", "pytorch", "horovod", "chainer"]),
-            options_list=["--toolkit"],
-            help="What starts the processes. By default custom for one; for several pytorch, which needs no MPI, where "
-            "the command line is a Python script, else custommpi.",
-        )
-        c.argument("image", options_list=["--image"], help="Container image to run in.")
-        c.argument("env", options_list=["--env"], action="append", help="Variable NAME=VALUE. Can be repeated.")
         c.argument(
             "secret",
             options_list=["--secret"],
             action="append",
             help="Secret variable: NAME takes its value from your environment, NAME=- asks for it. Can be repeated.",
+        )
+        c.argument(
+            "download",
+            options_list=["--download"],
+            help="Folder to copy the job's output to when it has ended. A command line may write to "
+            "$AZ_BATCHAI_OUTPUT_RESULTS then.",
         )
         c.argument("detach", options_list=["--detach"], action="store_true", help="Do not follow the job; show it.")
         c.argument(
@@ -394,6 +413,84 @@ def _job_run(self: Any) -> None:
         )
         c.argument(
             "dry_run", options_list=["--dry-run"], action="store_true", help="Only print the job.json, without secrets."
+        )
+
+
+def _command_line(c: Any) -> None:
+    """The options of a job that is a command line or a file, and of where it runs."""
+    c.positional(
+        "words",
+        nargs="*",
+        help="The command line, after `--`. One word is a line of the shell's. On this machine it begins in "
+        "the current folder.",
+    )
+    c.argument("resource_group_name", options_list=["--resource-group", "-g"], help="Name of the resource group.")
+    options.workspace_name(c)
+    options.experiment_name(c)
+    text = f"Name of the cluster to run on, or its ARM ID.{options.configurable('cluster')}"
+    options.cluster_to_run_on(c, text, configured_default="cluster")
+    c.argument(
+        "json_file",
+        options_list=["--config-file", "-f"],
+        help="A job.json in place of a command line (docs/job.md).",
+    )
+    c.argument("nodes", options_list=["--nodes"], type=_validators.positive, help="Number of nodes. By default 1.")
+    c.argument(
+        "processes",
+        options_list=["--processes"],
+        type=_validators.positive,
+        help="Number of processes over all nodes. By default one for each node.",
+    )
+    c.argument(
+        "toolkit",
+        get_enum_type(["custom", "custommpi", "pytorch", "horovod", "chainer"]),
+        options_list=["--toolkit"],
+        help="What starts the processes. By default custom for one; for several pytorch, which needs no MPI, where "
+        "the command line is a Python script, else custommpi.",
+    )
+    c.argument("image", options_list=["--image"], help="Container image to run in.")
+    c.argument("env", options_list=["--env"], action="append", help="Variable NAME=VALUE. Can be repeated.")
+    _params_files.source(c)
+
+
+def _job_sweep(self: Any) -> None:
+    with options.command(self, "job sweep") as c:
+        _command_line(c)
+        c.argument(
+            "name_pattern",
+            options_list=["--name", "-n"],
+            help="Name of the jobs, such as 'lr-{lr}' or 'try-{number}'; what cannot be in a name becomes `_`. Where "
+            "it makes the same name twice, numbers are added.",
+        )
+        c.argument(
+            "param",
+            options_list=["--param"],
+            action="append",
+            help="NAME=VALUES: `0.1,0.01`, whole numbers `0..4`, steps `0..1:0.25`, five on a logarithmic scale "
+            "`log:1e-5..1e-1:5`. With --random also `0.1..0.9` and `log:1e-5..1e-1`. Can be repeated.",
+        )
+        c.argument(
+            "param_file",
+            options_list=["--param-file"],
+            help='JSON or YAML file with parameters: {"lr": [0.1, 0.01], "seed": "0..4"}. Those of --param come first.',
+        )
+        c.argument(
+            "random",
+            options_list=["--random"],
+            type=_validators.positive,
+            help="Draw that many combinations in place of trying all.",
+        )
+        c.argument(
+            "seed", options_list=["--seed"], type=_validators.count, help="Draw the same as with this seed before."
+        )
+        c.argument(
+            "max_running",
+            options_list=["--max-running"],
+            type=_validators.positive,
+            help="Most of these jobs to run at once. The embedded service keeps it, whoever is connected.",
+        )
+        c.argument(
+            "dry_run", options_list=["--dry-run"], action="store_true", help="Only print the jobs, without secrets."
         )
 
 

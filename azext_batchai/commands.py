@@ -53,6 +53,11 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_show_command("show", "show_experiment", table_transformer=table.experiments)
         g.custom_command("delete", "delete_experiment", **destructive)
 
+    with group("batchai experiment", "experiment_jobs", clients.batchai) as g:
+        g.custom_command("wait", "wait_for_experiment")
+        g.custom_command("terminate", "terminate_experiment", **destructive)
+        g.custom_command("resubmit", "resubmit_experiment")
+
     with group("batchai job", "job", clients.jobs) as g:
         g.custom_command("create", "create_job", client_factory=clients.batchai)
         g.custom_command("list", "list_jobs", client_factory=clients.batchai, table_transformer=table.job_list)
@@ -85,13 +90,35 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai cluster", "usage", None) as g:
         g.custom_command("usage", "show_cluster_usage", table_transformer=table.cluster_usage)
 
+    with group("batchai job", "sweep", None) as g:
+        g.custom_command("sweep", "sweep_jobs", table_transformer=table.sweep)
+
     with group("batchai job node", "node", clients.batchai) as g:
         g.custom_command("list", "list_job_nodes", table_transformer=table.nodes)
         g.custom_command("exec", "exec_on_job_node")
 
     with group("batchai job file", "job_file", clients.batchai) as g:
-        g.custom_command("list", "list_files", table_transformer=table.files)
+        g.custom_command("list", "show_files", table_transformer=table.files)
         g.custom_command("stream", "stream_file")
+
+    with group("batchai job file", "job_transfer", clients.batchai) as g:
+        g.custom_command("download", "download_files")
+        g.custom_command("upload", "upload_to_job")
+
+    with group("batchai cluster file", "job_transfer", clients.batchai) as g:
+        g.custom_command("upload", "upload_to_cluster")
+
+    with group("batchai job", "metrics", clients.batchai) as g:
+        g.custom_command("metrics", "show_metrics", table_transformer=table.metrics)
+
+    with group("batchai experiment", "metrics", clients.batchai) as g:
+        g.custom_command("compare", "compare_jobs", table_transformer=table.comparison)
+
+    with group("batchai job", "tensorboard", clients.batchai) as g:
+        g.custom_command("tensorboard", "show_job")
+
+    with group("batchai experiment", "tensorboard", clients.batchai) as g:
+        g.custom_command("tensorboard", "show_experiment")
 
     with group("batchai file-server", "file_server", clients.batchai) as g:
         g.custom_command("create", "create_file_server", **long_running)

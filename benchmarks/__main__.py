@@ -17,6 +17,7 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+import everyday
 import load
 import output
 import scale
@@ -191,6 +192,7 @@ def commands(options: argparse.Namespace) -> None:
         rows += local_cloud(bench, options.rounds)
         rows += job_commands(bench, options.rounds)
         rows += whole_commands(bench, options.rounds)
+        rows += [everyday.first_line(bench, options.rounds), everyday.sweep(bench, options.load_rounds)]
         front = front_cost(bench, options.rounds)
     print(table(rows), end="\n\n")
     print(

@@ -14,6 +14,7 @@ from azext_batchai.command_line.exit_status import ExitStatus
 from azext_batchai.command_line.suggestions import instead_of
 
 Words = tuple[str, ...]
+NO_NAME = "-"  # in the place of a name that was not given
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ def modernize(args: list[str]) -> None:
         _refuse(f"There is no `az batchai {' '.join(command[:2])}`.", f"Did you mean `az batchai {meant}`?")
     if command in _OPTIONS:
         _rename_options(args, command, _OPTIONS[command])
+    if command == ("job", "wait") and "--any" in args:
+        _name_no_job(args)
 
 
 def _rename_options(args: list[str], command: Words, spellings: Spellings) -> None:
@@ -96,6 +99,15 @@ def _rename_options(args: list[str], command: Words, spellings: Spellings) -> No
             _refuse(f"{option} of `az batchai {' '.join(command)}` is no more: {spellings.gone[option]}.")
         if option in spellings.renamed:
             args[index] = spellings.renamed[option] + (f"={value}" if value else "")
+
+
+def _name_no_job(args: list[str]) -> None:
+    """Fill in the name that the parser requires of `job wait`, where any job will do."""
+    given = any(
+        option == "-n" or (len(option) > len("--n") and "--name".startswith(option)) for option, _ in map(_split, args)
+    )
+    if not given and "--ids" not in args:
+        args.append(f"--name={NO_NAME}")
 
 
 def _split(argument: str) -> tuple[str, str]:

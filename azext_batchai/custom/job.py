@@ -212,14 +212,44 @@ def wait_for_job(
     job_name: str,
     check_interval_sec: int = 15,
     timeout: int | None = None,
-) -> None:
-    """Wait until the job has ended, and exit as it did; with 124 when it has not ended in `timeout` seconds."""
+    any_job: bool = False,
+) -> Any:
+    """Wait until the job has ended, and exit as it did; with 124 when it has not ended in `timeout` seconds.
+
+    With `any_job` until the first of the experiment's jobs has ended, which is returned where it succeeded.
+    """
     from azext_batchai.jobs.wait import wait
 
+    if any_job:
+        return _wait_for_any(
+            cmd,
+            client,
+            (resource_group_name, workspace_name, experiment_name, job_name),
+            int(check_interval_sec),
+            timeout,
+        )
     names = (resource_group_name, workspace_name, experiment_name, job_name)
     status = wait(cmd.cli_ctx, client, names, int(check_interval_sec), timeout)
     if status:
         end(cmd.cli_ctx, status)
+    return None
+
+
+def _wait_for_any(cmd: Any, client: Any, names: tuple[str, ...], interval: int, timeout: int | None) -> Any:
+    from azext_batchai.command_line.spellings import NO_NAME
+    from azext_batchai.jobs.wait_many import wait_any
+
+    *place, name = names
+    if name != NO_NAME:
+        from azure.cli.core.azclierror import MutuallyExclusiveArgumentError
+
+        raise MutuallyExclusiveArgumentError(
+            "--any waits for the first of all jobs of the experiment.", recommendation="Leave --name out."
+        )
+    job, status = wait_any(cmd.cli_ctx, lambda: list(client.jobs.list_by_experiment(*place)), interval, timeout)
+    if status:
+        end(cmd.cli_ctx, status)
+    return job
 
 
 def show_logs(
@@ -234,13 +264,14 @@ def show_logs(
     tail: int | None = None,
     follow: bool = False,
     timestamps: bool = False,
+    since: Any = None,
 ) -> None:
     """Write the output of the job's processes, each line with its rank where there are several."""
     from azext_batchai.jobs import logs
     from azext_batchai.jobs.state import describe
 
     names = (resource_group_name, workspace_name, experiment_name, job_name)
-    wanted = logs.Wanted((logs.STDERR if stderr else logs.STDOUT,), rank, tail, timestamps)
+    wanted = logs.Wanted((logs.STDERR if stderr else logs.STDOUT,), rank, tail, timestamps, since=since)
     if not follow:
         logs.show(cmd.cli_ctx, client, names, wanted)
         return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from azext_batchai.clusters import diagnose as of_clusters
 from azext_batchai.jobs import ranks
 from azext_batchai.jobs.logs import last_lines
-from azext_batchai.jobs.state import FINISHED, describe, duration, queue_reason_on
+from azext_batchai.jobs.state import FINISHED, describe, duration, of_its_experiment, queue_reason_on
 from azext_batchai.jobs.stream import JobFile
 from azext_batchai.jobs.why import Failure, own_text
 from azext_batchai.transport.arm import locate
@@ -28,7 +29,7 @@ def examine(client: Any, names: tuple[str, str, str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "job": job.name,
         "state": job.execution_state,
-        "summary": _summary(job, cluster),
+        "summary": _summary(job, cluster, lambda: of_its_experiment(client, job)),
         "failure": _failure(failure) if failure else None,
         "nodes": [] if queued or job.execution_state in FINISHED else _nodes(client, names),
         "output": [] if queued else _output(client, names, job, failure),
@@ -58,10 +59,10 @@ def lines(found: dict[str, Any]) -> list[str]:
     return [*text, *of_clusters.next_lines(found["next"])]
 
 
-def _summary(job: Any, cluster: Any) -> str:
+def _summary(job: Any, cluster: Any, others: Callable[[], Iterable[Any]]) -> str:
     what = f"Job {job.name} ({job.tool_type}, {job.node_count} node{'' if job.node_count == 1 else 's'})"
     if job.execution_state == "queued":
-        reason = queue_reason_on(cluster, job, brief=True)
+        reason = queue_reason_on(cluster, job, brief=True, others=others)
         return f"{what} is queued{': ' + reason if reason else ''}."
     if job.execution_state == "failed":
         failure = Failure.of(job)

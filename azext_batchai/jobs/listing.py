@@ -50,7 +50,7 @@ def reasons(client: Any, jobs: list[Any]) -> dict[str, str]:
             if key not in clusters:
                 clusters[key] = _cluster(client, job.cluster.id)
             cluster = clusters[key]
-        found[job.id] = why.of_job(job, cluster)
+        found[job.id] = why.of_job(job, cluster, lambda: jobs)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from azext_batchai.command_line.exit_status import ExitStatus, of_code
@@ -9,6 +10,9 @@ from azext_batchai.transport.arm import locate
 
 FINISHED = ("succeeded", "failed")
 _GONE = "its cluster is gone"
+_ON_NODES = ("running", "terminating")
+# Variables of a job that the embedded service heeds; in Azure they are variables like any other.
+SWEEP, MAX_RUNNING = "AZ_BATCHAI_SWEEP", "AZ_BATCHAI_SWEEP_MAX_RUNNING"
 
 
 def exit_status(job: Any) -> int:
@@ -41,11 +45,14 @@ def queue_reason(client: Any, job: Any) -> str:
         cluster = client.clusters.get(*locate(job.cluster.id, "", ""))
     except HttpResponseError as error:
         return _GONE if error.status_code == 404 else ""
-    return queue_reason_on(cluster, job)
+    return queue_reason_on(cluster, job, others=lambda: of_its_experiment(client, job))
 
 
-def queue_reason_on(cluster: Any, job: Any, brief: bool = False) -> str:
-    """Why the job is not running yet on this SDK Cluster, None where that is gone; `brief`: without all details."""
+def queue_reason_on(cluster: Any, job: Any, brief: bool = False, others: Callable[[], Iterable[Any]] = tuple) -> str:
+    """Why the job is not running yet on this SDK Cluster, None where that is gone; `brief`: without all details.
+
+    `others` are the SDK Jobs of its experiment, asked for where it is of a sweep.
+    """
     if cluster is None:
         return _GONE
     counts = cluster.node_state_counts
@@ -60,10 +67,35 @@ def queue_reason_on(cluster: Any, job: Any, brief: bool = False) -> str:
         why = "; ".join(dict.fromkeys(text(error) for error in cluster.errors or []))
         unusable = _nodes(counts.unusable_node_count, "unusable ")
         return f"cluster {cluster.name} has {unusable}{': ' + why if why else ''}"
-    return (
+    return _sweep_reason(job, others) or (
         f"it needs {_nodes(needed, 'idle ')}, and cluster {cluster.name} has {counts.idle_node_count} idle, "
         f"{counts.preparing_node_count} preparing, {counts.running_node_count} running"
     )
+
+
+def _sweep_reason(job: Any, others: Callable[[], Iterable[Any]]) -> str:
+    """Whether as many jobs of its sweep run as may (docs/job.md); '' where it waits for something else."""
+    sweep, most = sweep_of(job)
+    if not most:
+        return ""
+    running = sum(other.execution_state in _ON_NODES and sweep_of(other)[0] == sweep for other in others())
+    return f"its sweep runs {most} jobs at once, and {running} are running" if running >= most else ""
+
+
+def of_its_experiment(client: Any, job: Any) -> Iterable[Any]:
+    """The SDK Jobs beside this one."""
+    from azure.mgmt.core.tools import parse_resource_id
+
+    place = parse_resource_id(job.id)
+    found: Iterable[Any] = client.jobs.list_by_experiment(place["resource_group"], place["name"], place["child_name_1"])
+    return found
+
+
+def sweep_of(job: Any) -> tuple[str, int]:
+    """The sweep of an SDK Job and how many of its jobs run at once, 0 for no limit, as its variables say."""
+    values = {entry.name: str(entry.value) for entry in job.environment_variables or []}
+    most = values.get(MAX_RUNNING, "")
+    return values.get(SWEEP, ""), int(most) if values.get(SWEEP) and most.isdecimal() else 0
 
 
 def _nodes(number: int, state: str = "") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # pylint: disable=too-many-instance-attributes
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,12 +70,15 @@ class Failure:
         return f"{how}{of_rank}{': ' + what if what else ''}"
 
 
-def of_job(job: Any, cluster: Any) -> str:
-    """One line on why an SDK Job failed or waits, '' for others. `cluster`: that of a queued job, None if gone."""
+def of_job(job: Any, cluster: Any, others: Callable[[], Iterable[Any]]) -> str:
+    """One line on why an SDK Job failed or waits, '' for others.
+
+    `cluster`: that of a queued job, None if gone; `others`: the jobs of its experiment.
+    """
     failure = Failure.of(job)
     if failure:
         return failure.line
-    return queue_reason_on(cluster, job, brief=True) if job.execution_state == "queued" else ""
+    return queue_reason_on(cluster, job, brief=True, others=others) if job.execution_state == "queued" else ""
 
 
 def last_word(text: str) -> str:

@@ -140,3 +140,14 @@ async def test_the_service_keeps_no_work_that_is_done(plane: Plane) -> None:
         plane.world.runs.clear()
     assert len(plane.controller()._background._tasks) == 2  # each node is watched
     assert not plane.service.deletions._background._tasks
+
+
+async def test_what_is_damaged_goes_with_what_it_lies_below(plane: Plane) -> None:
+    await plane.cluster(0)
+    await plane.job("a")
+    plane.service.store._db.execute("UPDATE resources SET body='{' WHERE kind='job'")
+    plane.loose_writes.clear()
+    assert (await plane.call("GET", f"{EXPERIMENT}/jobs")).body["value"] == []
+    answer = await plane.ask("DELETE", EXPERIMENT)
+    assert (await plane.operation(answer))["status"] == "Succeeded"
+    assert plane.service.store.count("job") == 0

@@ -17,7 +17,7 @@ TERMINATED = {"code": "JobTerminated", "message": "The specified job has been te
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr("azext_batchai.jobs.wait._sleep", lambda *_: None)
+    monkeypatch.setattr("azext_batchai.jobs.wait.sleep", lambda *_: None)
 
 
 @pytest.mark.parametrize(

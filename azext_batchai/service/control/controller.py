@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -28,7 +29,7 @@ from azext_batchai.service.engine.base import (
     NodeFault,
     TaskError,
 )
-from azext_batchai.service.model import job_plans, job_states, parents
+from azext_batchai.service.model import job_plans, job_states, parents, sweeps
 from azext_batchai.service.model.node_states import ALLOCATING, IDLE, LEAVING, PREPARING, RUNNING, UNUSABLE
 from azext_batchai.service.state import State
 from azext_batchai.service.store import Record
@@ -46,11 +47,13 @@ STOP_SECONDS = 10.0  # between two attempts to stop a job
 class _Run:
     """A job on its nodes. `handle` is the engine's end of it, from the moment when it may have processes.
 
-    `stopping`: somebody has asked for its end. `over`: it has come, only the job's folders are still to go.
+    `sweep`: which one's limit it counts for. `stopping`: somebody has asked for its end. `over`: it has come, only the
+    job's folders are still to go.
     """
 
     nodes: Sequence[Node]
     stopping: bool
+    sweep: str = ""
     handle: JobHandle | None = None
     ended: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     timer: asyncio.TimerHandle | None = None
@@ -103,7 +106,9 @@ class ClusterController:
         properties = job.properties
         # Only a limit that somebody set says how long a job will take: the default is 150 days.
         seconds = job_states.time_limit(job) if job.internal.get("limited") else 0.0
-        self.queue.add(job.key, job.seq, properties["schedulingPriority"], properties["nodeCount"], seconds)
+        sweep, most = sweeps.limit_of(job)
+        priority, node_count = properties["schedulingPriority"], properties["nodeCount"]
+        self.queue.add(job.key, job.seq, priority, node_count, seconds, sweep, most)
         self.wake()
 
     def dequeue(self, job_key: str) -> None:
@@ -228,7 +233,11 @@ class ClusterController:
 
     def _wanted(self) -> int:
         busy = sum(node.state == RUNNING for node in self.nodes)
-        return wanted_nodes(self._scale, busy + self.queue.demand(capacity_of(self._scale)))
+        waiting = self.queue.demand(capacity_of(self._scale), self._running_of_sweeps())
+        return wanted_nodes(self._scale, busy + waiting)
+
+    def _running_of_sweeps(self) -> Counter[str]:
+        return Counter(run.sweep for run in self._runs.values() if run.sweep)
 
     def _shrink(self) -> None:
         active = self.nodes.active()
@@ -286,7 +295,7 @@ class ClusterController:
         usable = [node for node in active if node.state != UNUSABLE]
         missing = min(capacity - len(active), room)
         free = sum(not node.job for node in usable)
-        blocks = self.queue.blocks(free, missing, capacity)
+        blocks = self.queue.blocks(free, missing, capacity, self._running_of_sweeps())
         least = min(wanted_nodes(self._scale, 0) - len(usable), missing) - sum(blocks)
         self.nodes.provision([*blocks, *([1] * least)])
 
@@ -296,7 +305,7 @@ class ClusterController:
         idle = {
             node.node_id: node for node in self.nodes if node.state == IDLE and not node.doomed
         }
-        startable = self.queue.startable(len(idle), capacity_of(self._scale))
+        startable = self.queue.startable(len(idle), capacity_of(self._scale), self._running_of_sweeps())
         if len(startable) > STARTS_AT_ONCE:
             self.wake()
         for queued in startable[:STARTS_AT_ONCE]:
@@ -326,7 +335,8 @@ class ClusterController:
     # Jobs
 
     def _launch(self, job: Record, nodes: Sequence[Node], resume: bool) -> None:
-        run = _Run(nodes, bool(job.internal.get("intent")))  # an earlier service was about to stop it
+        stopping = bool(job.internal.get("intent"))  # an earlier service was about to stop it
+        run = _Run(nodes, stopping, sweeps.limit_of(job)[0])
         self._runs[job.key] = run
         for node in nodes:
             self.nodes.occupy(node, job.key)
