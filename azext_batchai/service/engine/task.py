@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import random
 import secrets
 import signal
 from collections.abc import Mapping
@@ -23,8 +24,8 @@ from azext_batchai.service.engine.host import Handle, Host, NotStarted
 log = logging.getLogger(__name__)
 
 TASK_VARIABLE = "BATCHAI_TASK"  # runner.py sets it
-_STARTS = 10
-_PAUSES = (0.05, 2.0)  # before the third start, and at most; each is twice the one before
+_STARTS = 20
+_PAUSES = (0.02, 0.5)  # before the third start, and at most; each is twice the one before
 _RETRY_SECONDS = 1.0
 
 
@@ -92,7 +93,8 @@ class Task:
         """A launcher that dies with each start ends them all: time may help. Cut short where the task is stopped."""
         if number >= 0:
             try:
-                await asyncio.wait_for(self._stop.wait(), min(_PAUSES[0] * 2**number, _PAUSES[1]))
+                pause = min(_PAUSES[0] * 2**number, _PAUSES[1])
+                await asyncio.wait_for(self._stop.wait(), pause * random.uniform(0.5, 1.5))  # not all at once again
             except asyncio.TimeoutError:
                 pass
 
