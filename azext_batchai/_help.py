@@ -438,7 +438,7 @@ examples:
 helps["batchai job validate"] = """
 type: command
 short-summary: Say what is wrong with a job.json, or how it would run.
-long-summary: The command line, the node, the files and the variables of each rank are printed. The exit code is 0 where nothing is wrong, else 1.
+long-summary: The command line, the node, the files and the variables of each rank are printed. The exit code is 0 where nothing is wrong, else 1. With a cluster of this machine, scripts that are not on their share and programs that are not installed are warned of, which the exit code leaves aside.
 examples:
   - name: Check the keys of a file.
     text: az batchai job validate -f job.json

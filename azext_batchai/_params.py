@@ -320,7 +320,7 @@ def _job(self: Any) -> None:
             "strict",
             options_list=["--strict"],
             action="store_true",
-            help="Refuse unknown keys, and what the cluster cannot give.",
+            help="Refuse unknown keys, what the cluster cannot give, and scripts and programs that are not there.",
         )
     _job_files(self)
     _job_run(self)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from knack.log import get_logger
@@ -39,6 +40,7 @@ def create_job(  # pylint: disable=too-many-locals
     from azure.mgmt.batchai import models
 
     from azext_batchai.command_line import config_file
+    from azext_batchai.jobs import doubts
     from azext_batchai.storage.mounts import MountFlags, Mounts
     from azext_batchai.transport.arm import locate
     from azext_batchai.transport.existing import refuse_existing
@@ -49,7 +51,9 @@ def create_job(  # pylint: disable=too-many-locals
     existing = client.clusters.get(*locate(cluster, resource_group_name, workspace_name))
     job.cluster = models.ResourceId(id=existing.id)
     if strict or dry_run:
-        _refuse_problems(json_file, job, existing if strict else None)
+        found = doubts.of(cmd.cli_ctx, client, job, existing)
+        _refuse_problems(json_file, job, existing if strict else None, found.certain if strict else ())
+        _warn(found.perhaps if strict else (*found.certain, *found.perhaps))
     if dry_run:
         _warn_of_cluster(job, existing)
         return without_secrets(job.serialize())
@@ -59,6 +63,9 @@ def create_job(  # pylint: disable=too-many-locals
     )
     mounts = Mounts(cmd.cli_ctx, client, resource_group_name, workspace_name, flags)
     job.mount_volumes = mounts.complete(job.mount_volumes)
+    if not strict:
+        found = doubts.of(cmd.cli_ctx, client, job, existing)
+        _warn((*found.certain, *found.perhaps))
     poller = client.jobs.begin_create(resource_group_name, workspace_name, experiment_name, job_name, job)
     return finish(cmd.cli_ctx, poller, f"Submitting job {job_name}")
 
@@ -97,8 +104,9 @@ def validate_job(
     from azext_batchai.command_line import config_file
 
     job = config_file.load(json_file, "JobCreateParameters", strict=True)
-    existing = None
+    existing, found = None, ()
     if cluster:
+        from azext_batchai.jobs import doubts
         from azext_batchai.transport.arm import locate
 
         place = locate(cluster, resource_group_name or "", workspace_name or "")
@@ -109,7 +117,11 @@ def validate_job(
                 "It is not said where the cluster is.",
                 recommendation="Give --resource-group and --workspace, or the ARM ID of the cluster.",
             )
-        existing = clients.batchai(cmd.cli_ctx).clusters.get(*place)
+        client = clients.batchai(cmd.cli_ctx)
+        existing = client.clusters.get(*place)
+        doubtful = doubts.of(cmd.cli_ctx, client, job, existing)
+        found = (*doubtful.certain, *doubtful.perhaps)
+    _warn(found)
     _refuse_problems(json_file, job, existing)
     return _how_it_runs(job)
 
@@ -131,10 +143,10 @@ def _how_it_runs(job: Any) -> dict[str, Any]:
     }
 
 
-def _refuse_problems(file: str, job: Any, cluster: Any) -> None:
+def _refuse_problems(file: str, job: Any, cluster: Any, more: Sequence[str] = ()) -> None:
     from azext_batchai.jobs.checks import problems
 
-    found = problems(job.serialize()["properties"], cluster)
+    found = [*problems(job.serialize()["properties"], cluster), *more]
     if found:
         from azure.cli.core.azclierror import ValidationError
 
@@ -145,8 +157,12 @@ def _refuse_problems(file: str, job: Any, cluster: Any) -> None:
 def _warn_of_cluster(job: Any, cluster: Any) -> None:
     from azext_batchai.jobs.checks import problems_of_cluster
 
-    for problem in problems_of_cluster(job.serialize()["properties"], cluster):
-        logger.warning("%s", problem)
+    _warn(problems_of_cluster(job.serialize()["properties"], cluster))
+
+
+def _warn(lines: Sequence[str]) -> None:
+    for line in lines:
+        logger.warning("%s", line)
 
 
 def without_secrets(value: Any) -> Any:

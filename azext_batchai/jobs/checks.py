@@ -40,6 +40,10 @@ def problems(properties: dict[str, Any], cluster: Any = None) -> list[str]:
     count = properties.get("nodeCount")
     if count is not None and count < 1:
         found.append("'nodeCount' is less than 1.")
+    for index, secret in enumerate(properties.get("secrets") or []):
+        if secret.get("value") is None and secret.get("valueSecretReference") is None:
+            name = secret.get("name")
+            found.append(f"'secrets[{index}].value' is required: nobody is shown the value of {name} again.")
     if cluster is not None:
         found += problems_of_cluster(properties, cluster)
     return found

@@ -5,6 +5,7 @@ The service alone decides; `tests/e2e/test_examples.py` holds this against what 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from azext_batchai.jobs import ranks
@@ -35,6 +36,17 @@ def processes(job: Any, toolkit: str, settings: dict[str, Any]) -> list[dict[str
     ]
 
 
+def by_mpi(toolkit: str, settings: Mapping[str, Any], nodes: int) -> bool:
+    """Whether the service starts the processes of a job by mpirun; `settings`: those of its toolkit."""
+    if toolkit == "pytorch":
+        return str(settings.get("communicationBackend") or "").lower() == "mpi"
+    return _is_mpi(toolkit, settings.get("processCount") or nodes)
+
+
+def _is_mpi(toolkit: str, count: int) -> bool:
+    return toolkit in _MPI or (toolkit in _MPI_FOR_SEVERAL and count > 1)
+
+
 def _command_line(toolkit: str, settings: dict[str, Any], name: str) -> str:
     if "commandLine" in settings:
         return str(settings["commandLine"])
@@ -56,8 +68,7 @@ def _command_line(toolkit: str, settings: dict[str, Any], name: str) -> str:
 def _variables(toolkit: str, index: int, nodes: list[int], name: str) -> dict[str, str]:
     if toolkit in ("tensorflow", "caffe2"):
         return {"AZ_BATCHAI_TASK_INDEX": name.rpartition("-")[2]}
-    meets = toolkit == "pytorch" or toolkit in _MPI or (toolkit in _MPI_FOR_SEVERAL and len(nodes) > 1)
-    if not meets:
+    if toolkit != "pytorch" and not _is_mpi(toolkit, len(nodes)):
         return {}
     node = nodes[index]
     return {

@@ -62,7 +62,7 @@ def _bubblewrap(_: Any) -> Finding:
     return Finding("bubblewrap", OK, program)
 
 
-def _mpirun(_: Any) -> Finding:
+def mpirun(_: Any) -> Finding:
     gives = "With Open MPI customMpi, Horovod, CNTK and multi-node Chainer jobs run"
     program = shutil.which("mpirun")
     if not program:
@@ -73,23 +73,33 @@ def _mpirun(_: Any) -> Finding:
     return Finding("mpirun", OK, f"{said} at {program}")
 
 
-def _containers(_: Any) -> Finding:
+def containers(_: Any, seconds: float = _PATIENCE_SECONDS) -> Finding:
     gives = "With one, jobs with containerSettings run in their image"
     instead = "Or AZURE_BATCHAI_CONTAINERS_ON_HOST=1 runs such jobs on the node itself"
-    chosen = shlex.split(os.environ.get("AZURE_BATCHAI_CONTAINER_COMMAND", ""))
-    # The one that the service takes: the first that is installed, whether it works or not.
-    there = [words for words in ([chosen] if chosen else [["podman"], ["docker"]]) if shutil.which(words[0])]
+    chosen, there = _container_commands()
     if not there:
         what = f"{chosen[0]} (AZURE_BATCHAI_CONTAINER_COMMAND) is not found" if chosen else "no podman and no docker"
         return Finding("containers", MISSING, what, gives, f"apt install podman. {instead}")
-    code, said = _run(*there[0], "info")
+    code, said = _run(*there[0], "info", seconds=seconds)
     if not code:
         return Finding("containers", OK, shlex.join(there[0]))
     advice = f"Start its daemon or give yourself the right to use it. {instead}"
     for other in there[1:]:
-        if not _run(*other, "info")[0]:
+        if not _run(*other, "info", seconds=seconds)[0]:
             advice = f"AZURE_BATCHAI_CONTAINER_COMMAND={other[0]} takes {other[0]}, which does"
     return Finding("containers", MISSING, f"{there[0][0]} is installed and does not work: {said}", gives, advice)
+
+
+def has_image(name: str, seconds: float) -> bool:
+    """Whether the container runtime says within so many seconds that the image is on this machine."""
+    there = _container_commands()[1]
+    return bool(there) and not _run(*there[0], "image", "inspect", name, seconds=seconds)[0]
+
+
+def _container_commands() -> tuple[list[str], list[list[str]]]:
+    """The runtime that is asked for, and those there are: the service takes the first, whether it works or not."""
+    chosen = shlex.split(os.environ.get("AZURE_BATCHAI_CONTAINER_COMMAND", ""))
+    return chosen, [words for words in ([chosen] if chosen else [["podman"], ["docker"]]) if shutil.which(words[0])]
 
 
 def _gpus(_: Any) -> Finding:
@@ -118,18 +128,18 @@ def _ssh(_: Any) -> Finding:
     return Finding("ssh", OK, _run(program, "-V")[1] or program)
 
 
-def _run(*words: str, all_lines: bool = False) -> tuple[int, str]:
+def _run(*words: str, all_lines: bool = False, seconds: float = _PATIENCE_SECONDS) -> tuple[int, str]:
     """Exit code and the first line (or all) of what a program said."""
     try:
         done = subprocess.run(
             words,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_PATIENCE_SECONDS,
+            timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return 1, f"no answer in {_PATIENCE_SECONDS} s"
+        return 1, f"no answer in {seconds:.0f} s"
     except OSError as error:
         return 1, error.strerror or str(error)
     spoken = [stream.decode("utf-8", "replace").strip() for stream in (done.stdout, done.stderr)]
@@ -140,4 +150,4 @@ def _run(*words: str, all_lines: bool = False) -> tuple[int, str]:
     return done.returncode, said.splitlines()[-1 if done.returncode else 0].strip() if said else ""
 
 
-CHECKS = (_system, _python, _az, _bubblewrap, _mpirun, _containers, _gpus, _ssh)
+CHECKS = (_system, _python, _az, _bubblewrap, mpirun, containers, _gpus, _ssh)

@@ -42,7 +42,7 @@ def locate(client: Any, is_local: bool, volumes: Any, path: str, root: str = CLU
     for share in getattr(volumes, "azure_file_shares", None) or []:
         rest = below(path, share.relative_mount_path, root)
         if rest is not None:
-            name, _, inside = urlsplit(share.azure_file_url).path.strip("/").partition("/")
+            name, _, inside = urlsplit(share.azure_file_url or "").path.strip("/").partition("/")
             return _place(client, is_local, share.account_name, "file", name, posixpath.join(inside, rest))
     for blobs in getattr(volumes, "azure_blob_file_systems", None) or []:
         rest = below(path, blobs.relative_mount_path, root)
