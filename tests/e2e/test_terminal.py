@@ -10,6 +10,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -140,6 +141,37 @@ def test_ctrl_c(words: tuple[str, ...], at: str, said: str) -> None:
     assert said in " ".join(lines(terminal.shown))
     assert "Traceback" not in terminal.shown
     assert ok(az.run("batchai", "job", "show", *PLACE, "-n", "busy"))["executionState"] == "running"
+
+
+@pytest.mark.parametrize("over_the_network", [False, True])
+def test_an_upload_goes_on_after_ctrl_c(service: Service, tmp_path: Path, over_the_network: bool) -> None:
+    """It cannot be done before the key is pressed: what it shows of so many files waits for somebody to read it."""
+    elsewhere = {
+        "AZURE_BATCHAI_ENDPOINT": service.info["endpoint"],
+        "AZURE_BATCHAI_TOKEN": service.info["token"],
+        "AZURE_BATCHAI_SUBSCRIPTION": service.info["subscription"],
+    }
+    env = elsewhere if over_the_network else {}
+    names = {f"{index:03}-{'x' * 60}" for index in range(200)}
+    for name in names:
+        (tmp_path / name).write_text(name)
+    folder = f"uploaded-{over_the_network}"
+    words = ("job", "file", "upload", *PLACE, "-j", "busy", "--source", str(tmp_path), "-p", folder)
+    terminal = Terminal(*words, columns=120, **env)
+    terminal.read_until(lambda shown: "(3 files" in shown)
+    terminal.press_ctrl_c()
+    assert terminal.end() == 130, terminal.shown
+    assert "the same command goes on where it stopped" in terminal.shown
+    assert "Traceback" not in terminal.shown
+    [target] = service.home.glob(f"storage/*/files/*/**/{folder}")
+    whole = {path.name for path in target.iterdir() if path.read_text() == path.name}
+    assert 3 <= len(whole) < len(names)
+
+    again = az.run_process("batchai", *words, env=env)
+    assert again.code == 0, again.stderr
+    assert again.json()["unchanged"] >= 3
+    assert again.json()["unchanged"] + again.json()["copied"] == len(names)
+    assert {path.name: path.read_text() for path in target.iterdir()} == {name: name for name in names}
 
 
 def test_the_spinner_leaves_nothing_behind() -> None:
