@@ -1,5 +1,6 @@
 """Nodes with a network, a host name, /tmp and /dev/shm of their own: what one machine of virtual nodes would hide."""
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -25,6 +26,8 @@ def apart() -> Iterator[Path]:
         pytest.skip("only root may make network namespaces")
     if not shutil.which("slurmctld", path=daemon_environment()["PATH"]) or not SCRIPTS.is_dir():
         pytest.skip("there is no Slurm on this machine, or no scripts to bring it up")
+    lock = os.open(SCRIPTS, os.O_RDONLY)  # the scripts' namespaces have fixed names: one at a time on a machine
+    fcntl.flock(lock, fcntl.LOCK_EX)
     folder = Path(tempfile.mkdtemp(prefix="batchai-apart-", dir="/var/tmp"))
     try:
         subprocess.run(
@@ -35,6 +38,7 @@ def apart() -> Iterator[Path]:
         down = [str(SCRIPTS / "slurm-netns-down.sh"), str(folder)]
         subprocess.run(down, env=daemon_environment(), check=True, timeout=60)
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 @pytest.mark.skipif(not shutil.which("mpirun"), reason="there is no Open MPI on this machine")
