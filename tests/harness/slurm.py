@@ -39,6 +39,12 @@ class Slurm:
         """The words of each line of squeue."""
         return [line.split() for line in self.run("squeue", "-h", "-o", fields, *options).splitlines()]
 
+    def occupy(self, nodes: int, *options: str) -> str:
+        """Take so many nodes with a job of somebody else's, when they are free; its number."""
+        job = self.run("sbatch", "--parsable", f"-N{nodes}", "-o", "/dev/null", *options, "--wrap", "sleep 600").strip()
+        wait_until(lambda: self.jobs("-j", job, fields="%T") == [["RUNNING"]], "the other job runs")
+        return job
+
     def controller(self) -> int:
         return int((self.folder / "run" / "slurmctld.pid").read_text())
 

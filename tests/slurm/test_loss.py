@@ -196,7 +196,7 @@ def test_a_preempted_node_comes_back_and_its_job_runs_again(api: Api, slurm: Slu
     api.create_job("job", STUBBORN)
     wait_for_start(api)
     assert slurm.jobs(fields="%P") == [["low"]]
-    other = slurm.run("sbatch", "--parsable", "-p", "high", "-N4", "-o", "/dev/null", "--wrap", "sleep 600").strip()
+    other = slurm.occupy(4, "-p", "high")
     api.wait_for_job("job", "queued")
     assert len(starts(api)) == 1
     slurm.run("scancel", other)

@@ -172,6 +172,15 @@ def test_a_job_longer_than_the_walltime(api: Api, profiles: Callable[..., None])
     assert api.call("PUT", api.job("job"), api.job_body(constraints={"maxWallClockTime": "PT1H"}))[0] == 202
 
 
+def test_a_job_larger_than_the_cluster_may_become(api: Api) -> None:
+    api.create_cluster(nodes=0, scaleSettings={"autoScale": {"minimumNodeCount": 0, "maximumNodeCount": 2}})
+    status, _, answer = api.call("PUT", api.job("job"), api.job_body(nodeCount=3))
+    assert (status, answer["error"]["target"]) == (400, "properties.nodeCount")
+    assert "maximumNodeCount 2" in answer["error"]["message"] and "--max 3" in answer["error"]["message"]
+    assert api.call("PUT", api.job("job"), api.job_body(nodeCount=2))[0] == 202
+    assert api.wait_for_job("job")["executionState"] == "succeeded"
+
+
 def test_slurms_refusal_is_told_in_its_words_and_not_repeated(
     api: Api, slurm: Slurm, profiles: Callable[..., None]
 ) -> None:

@@ -60,7 +60,10 @@ def check_job(service: Service, cluster: Record, properties: Mapping[str, Any], 
     """Raises ArmError 400 for a job that no node of the cluster's engine could run to its end, 501 as above."""
     refuse_unsupported(service, cluster, properties, properties.get("mountVolumes", {}), "properties.mountVolumes")
     name = cluster.internal["engine"]
-    if name == LOCAL or not limited:
+    if name == LOCAL:
+        return
+    _check_size(cluster, name, properties["nodeCount"])
+    if not limited:
         return
     try:
         walltime = service.engines.profile(name).walltime_seconds
@@ -72,4 +75,16 @@ def check_job(service: Service, cluster: Record, properties: Mapping[str, Any], 
             f"maxWallClockTime {wanted} is longer than the nodes of engine '{name}' are given for "
             f"({walltime:.0f} s, 'walltime' of its profile).",
             "properties.constraints.maxWallClockTime",
+        )
+
+
+def _check_size(cluster: Record, engine: str, nodes: int) -> None:
+    """Of an auto-scale cluster: a manual one has the nodes that it is given, as long as it is given them."""
+    limits = cluster.properties["scaleSettings"].get("autoScale")
+    if limits and nodes > limits["maximumNodeCount"]:
+        raise bad_request(
+            f"nodeCount {nodes} is larger than maximumNodeCount {limits['maximumNodeCount']} of cluster "
+            f"'{cluster.name}' on engine '{engine}': raise it (az batchai cluster auto-scale --max {nodes}) or ask for "
+            "fewer nodes.",
+            "properties.nodeCount",
         )

@@ -104,21 +104,31 @@ async def submit(options: Sequence[str], script: str, keep: Sequence[int] = ()) 
 
 async def queue() -> Snapshot:
     """Our user's jobs, also those that ended a short while ago. Raises SlurmError."""
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    text = await run(["squeue", "-h", "-t", "all", "-u", user, "-o", _FORMAT])
+    text = await run(["squeue", "-h", "-t", "all", "-u", _user(), "-o", _FORMAT])
     entries = [entry for entry in map(parse, text.splitlines()) if entry]
     return {entry.job: entry for entry in entries}
 
 
 async def cancel(jobs: Sequence[int]) -> None:
     """End jobs; one that has ended already is no error. Raises SlurmError where nobody answers."""
-    if not jobs:
-        return
+    await _cancel(*map(str, jobs))
+
+
+async def cancel_named(name: str) -> None:
+    """The same for our user's jobs of a name."""
+    await _cancel(f"--name={name}", f"--user={_user()}")
+
+
+async def _cancel(*which: str) -> None:
     try:
-        await run(["scancel", *map(str, jobs)])
+        await run(["scancel", *which])
     except SlurmError as exc:
         if exc.unavailable:
             raise
+
+
+def _user() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 def step(job: int, host: str, *options: str) -> list[str]:

@@ -11,8 +11,7 @@ from azext_batchai.service.engine.slurm.commands import SlurmError, Snapshot
 
 log = logging.getLogger(__name__)
 
-SECONDS = 1.0  # between two looks of those who wait
-_URGENT_SECONDS = 0.2
+SECONDS = 1.0  # between two looks at least, whoever waits: many users share one controller
 
 
 class SlurmQueue:
@@ -23,7 +22,7 @@ class SlurmQueue:
         self._waiting: dict[asyncio.Future[Snapshot | None], float] = {}
         self._asking: asyncio.Task[None] | None = None
         self._sooner = asyncio.Event()
-        self._last = 0.0
+        self._last = -SECONDS
 
     async def after(self, seconds: float) -> Snapshot | None:
         """The queue as it is `seconds` from now, or earlier where somebody else wants to know; None for no answer."""
@@ -36,6 +35,7 @@ class SlurmQueue:
             return await future
         finally:
             self._waiting.pop(future, None)
+            self._sooner.set()  # perhaps nobody wants to know any more
 
     async def certain(self) -> Snapshot:
         """The queue as it is now, awaited for as long as nobody answers."""
@@ -51,7 +51,7 @@ class SlurmQueue:
     async def _ask(self) -> None:
         while self._waiting:
             self._sooner.clear()
-            due = max(min(self._waiting.values()), self._last + _URGENT_SECONDS)
+            due = max(min(self._waiting.values()), self._last + SECONDS)
             wait = due - clock.monotonic()
             if wait > 0:
                 try:
