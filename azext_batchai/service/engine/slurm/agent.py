@@ -33,7 +33,10 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-import launcher  # type: ignore[import-not-found]  # it lies beside this file where the agent runs
+import old_python  # type: ignore[import-not-found]  # as the next one
+
+old_python.provide()
+import launcher  # type: ignore[import-not-found]  # noqa: E402 # it lies beside this file where the agent runs
 
 if TYPE_CHECKING:
     Json = dict[str, Any]

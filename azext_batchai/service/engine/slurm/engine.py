@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from azext_batchai.service import clock
 from azext_batchai.service.engine.base import (
@@ -30,7 +27,7 @@ from azext_batchai.service.engine.local.folder_files import FolderFiles
 from azext_batchai.service.engine.local.job_site import LocalSite
 from azext_batchai.service.engine.local.node import LocalNode
 from azext_batchai.service.engine.local.view import View
-from azext_batchai.service.engine.slurm import commands
+from azext_batchai.service.engine.slurm import commands, programs
 from azext_batchai.service.engine.slurm.block import Block, name_of
 from azext_batchai.service.engine.slurm.host import Greeting, SlurmHost
 from azext_batchai.service.engine.slurm.job import SlurmJob
@@ -42,8 +39,6 @@ from azext_batchai.service.settings import Settings
 _FRESH_SECONDS = 60.0  # a job that starts so soon after its nodes has had all the time that there is
 _SETTLE_SECONDS = 2.0  # for a job to be taken up, or to end, whose node is lost
 _REMOVAL_SECONDS = 10.0
-_HERE = Path(__file__).parent
-_PROGRAMS = (_HERE / "agent.py", _HERE / "relay.py", _HERE.parent / "local" / "launcher.py")
 
 
 class SlurmEngine:
@@ -88,7 +83,7 @@ class SlurmEngine:
     async def allocate(self, block: Sequence[NodeSpec], resume: bool) -> Sequence[Allocation | TaskError]:
         held = [spec for spec in block if spec.held]
         name = held[0].held["block"] if held else name_of(block[0].node_id)
-        one = Block(self._root / "blocks" / name, self._programs(), self._queue)
+        one = Block(self._root / "blocks" / name, programs.install(self._root), self._queue)
         for spec in block:
             self._blocks[spec.node_id] = one
         if held:
@@ -117,18 +112,6 @@ class SlurmEngine:
         one.hold()
         now = clock.monotonic()
         self._begun.update({spec.node_id: now for spec in block})
-
-    def _programs(self) -> Path:
-        """Agent, relay and launcher in the state folder, where nodes find them; of each release its own (P8)."""
-        texts = [program.read_bytes() for program in _PROGRAMS]
-        folder = self._root / f"agent-{hashlib.sha256(b''.join(texts)).hexdigest()[:12]}"
-        if not folder.is_dir():
-            temporary = folder.with_name(f"{folder.name}.{os.getpid()}")
-            temporary.mkdir(parents=True, exist_ok=True)
-            for program in _PROGRAMS:
-                shutil.copy(program, temporary)
-            temporary.rename(folder)
-        return folder
 
     async def _open(self, block: Block, spec: NodeSpec, inner_key: str) -> Allocation:
         number = block.node_ids.index(spec.node_id) if spec.node_id in block.node_ids else -1
@@ -208,7 +191,7 @@ class SlurmEngine:
         """The block of a node that an earlier service had."""
         blocks = self._root / "blocks"
         for folder in blocks.iterdir() if blocks.is_dir() else ():
-            block = Block(folder, self._programs(), self._queue)
+            block = Block(folder, programs.install(self._root), self._queue)
             if node_id in block.node_ids:
                 return block
         return None
