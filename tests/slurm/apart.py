@@ -10,7 +10,12 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 from harness.service import Service  # noqa: E402
 from wire.api import Api  # noqa: E402
 
-LINES = 'for i in $(seq 200); do echo "$OMPI_COMM_WORLD_RANK $(hostname) $AZ_BATCHAI_NODE_ID line $i end"; done'
+# Lines longer than what a pipe takes at once, each written in two pieces.
+LINES = (
+    "pad=$(printf '%6000s' | tr ' ' x); for i in $(seq 200); do "
+    'printf "$OMPI_COMM_WORLD_RANK $(hostname) "; echo "$AZ_BATCHAI_NODE_ID line $i $pad end"; done; '
+    "echo to stderr of $OMPI_COMM_WORLD_RANK >&2"
+)
 GLOO = """
 import os, socket, torch, torch.distributed as dist
 rank = int(os.environ["AZ_BATCHAI_TASK_INDEX"])
@@ -41,6 +46,12 @@ def main(home: Path, with_torch: bool) -> None:
         seen["where"] = api.output("where").decode()
         seen["mpi"] = run(api, "mpi", customMpiSettings={"commandLine": LINES, "processCount": 4})
         seen["mpi output"] = api.output("mpi").decode()
+        seen["mpi errors"] = sorted(api.output("mpi", "stderr.txt").decode().splitlines())
+        failing = "[ $OMPI_COMM_WORLD_RANK != 3 ] || { echo last words; exit 7; }; sleep 600"
+        run(api, "failing", customMpiSettings={"commandLine": failing, "processCount": 4})
+        seen["failing code"] = api.properties(api.job("failing"))["executionInfo"]["exitCode"]
+        seen["failing output"] = api.output("failing").decode()
+        seen["pipes"] = [str(path) for path in (home / "nodes").rglob("*") if path.is_fifo()]
         if with_torch:
             settings = {
                 "pythonScriptFilePath": "$AZ_BATCHAI_MOUNT_ROOT/afs/gloo.py",

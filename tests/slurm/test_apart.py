@@ -59,7 +59,11 @@ def test_a_gang_on_two_machines(apart: Path) -> None:
     assert host_of["0"] == host_of["1"] != host_of["2"] == host_of["3"]
     assert set(host_of.values()) == {"n0", "n1"}
     assert sorted((line[0], int(line[4])) for line in lines) == [(str(r), i) for r in range(4) for i in range(1, 201)]
-    assert {line[5] for line in lines} == {"end"}  # no line is torn
+    assert {(line[5], line[6]) for line in lines} == {("x" * 6000, "end")}  # no line is torn
+    assert [line for line in seen["mpi errors"] if "stderr of" in line] == [f"to stderr of {r}" for r in range(4)]
+    assert seen["pipes"] == []  # NFS would not carry them from node to node
+    assert seen["failing code"] == 7
+    assert "last words" in seen["failing output"]
     if torch == "torch":
         assert seen["gloo"] == ["succeeded", None]
         assert seen["gloo output"] == ["n0 3.0\n", "n1 3.0\n"]

@@ -50,11 +50,19 @@ class _Place:
 class LocalSite:
     """See `engine.job_run.JobSite`."""
 
-    def __init__(self, plan: JobPlan, nodes: Sequence[LocalNode], grace: float, node_key: Path) -> None:
+    def __init__(
+        self,
+        plan: JobPlan,
+        nodes: Sequence[LocalNode],
+        grace: float,
+        node_key: Path,
+        pipes: mpi.RankPipes = mpi.FolderPipes(),  # noqa: B008  # it has no state
+    ) -> None:
         self._plan = plan
         self._nodes = nodes
         self._grace = grace
         self._node_key = node_key
+        self._pipes = pipes
         self._tasks: list[Task] = []
         self._stopping = False
         self._complete = False  # whether the job's commands find all that they need
@@ -203,6 +211,7 @@ class LocalSite:
         folders = [node.root for node in self._nodes]
         for node in self._nodes:
             folders += [node.files.folder(volume) for volume in (*node.volumes, *self._plan.volumes) if volume.name]
+        folders += [node.local for node in self._nodes if node.local]
         folders += [output.path.resolve() for place in self._places for output in place.outputs]
         same = {str(folder): str(folder) for folder in folders}
         for place in self._places:  # one after the other: the first pulls the image for all
@@ -239,8 +248,20 @@ class LocalSite:
             return TaskEnd(128 + SIGTERM, SIGTERM)
         if not self._complete:
             raise TaskError("JobSetUpFailed", "What the job's processes need could not be made again")
-        command = self._command(own, node, command_line, environment, streams, process)
+        opened = await self._open_pipes(own, node, process) if process and process.world_size else None
+        command = self._command(own, node, command_line, environment, streams, process, opened)
         return await own.run(command, resume=False)
+
+    async def _open_pipes(self, task: Task, node: int, process: Process) -> mpi.OpenPipes | None:
+        """None where each rank has files of its own. Raises TaskError."""
+        folder = task.folder / "ranks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if "{rank}" in process.stdout:
+                return None
+            return await self._pipes.open(self._attempt, folder, node, process.world_size)
+        except OSError as exc:
+            raise TaskError("JobSetUpFailed", "The ranks' pipes could not be made", {"Info": str(exc)}) from None
 
     def _command(
         self,
@@ -250,6 +271,7 @@ class LocalSite:
         environment: Mapping[str, str],
         streams: Streams,
         process: Process | None,
+        opened: mpi.OpenPipes | None,
     ) -> Command:
         place = self._places[node]
         stdout, stderr = (self._output / file for file in streams)
@@ -257,13 +279,15 @@ class LocalSite:
         work, variables = place.folders.work, {**place.environment, **expanded}
         command = Command((shell(), "-c", command_line), work, variables, stdout, stderr)
         if process and process.world_size:
-            command = mpi.ranks_command(process, command, task.folder / "ranks", self._output, bool(self._runtime))
+            folder = task.folder / "ranks"
+            command = mpi.ranks_command(process, command, folder, self._output, bool(self._runtime), opened)
+        wrap = opened.wrap if opened else ()
         if not self._runtime:
-            return replace(command, argv=place.node.view.enter(command.argv, work))
+            return replace(command, argv=(*wrap, *place.node.view.enter(command.argv, work)))
         line = command_line if command.argv[0] == shell() else shlex.join(command.argv)
         seen = Path(place.node.view.inside(str(work)))
         argv, handed = self._runtime.inside(place.container, seen, line, variables)
-        return replace(command, argv=argv, environment=handed)
+        return replace(command, argv=(*wrap, *argv), environment=handed)
 
     # Ending
 
@@ -330,4 +354,5 @@ def _is_the_nodes_own(name: str) -> bool:
         "PATH",
         "OMPI_MCA_plm_rsh_agent",
         "BATCHAI_SSH_CONFIG",
+        mpi.LOCAL_VARIABLE,
     )

@@ -44,6 +44,7 @@ class LocalNode:
         self._closing = False
         self.environment = node_environment(root, spec.node_id, gpus)
         self.interface = "lo"  # by which the nodes of a job talk to each other
+        self.local: Path | None = None
         self.reach: tuple[str, ...] = ()  # what runs a command there, where the node is another machine
 
     @property
@@ -54,9 +55,14 @@ class LocalNode:
     def port(self) -> int:
         return self._endpoint.port if self._endpoint else 0
 
-    def place_on(self, environment: dict[str, str], interface: str, reach: tuple[str, ...]) -> None:
-        """The node is another machine: its environment, its network interface, and how something is run there."""
-        self.environment, self.interface, self.reach = environment, interface, reach
+    def place_on(
+        self, environment: dict[str, str], interface: str, reach: tuple[str, ...], local: Path | None
+    ) -> None:
+        """The node is another machine: its environment, its network interface, how something is run there, and a folder
+        that nobody else has."""
+        self.environment, self.interface, self.reach, self.local = environment, interface, reach, local
+        if local:
+            environment[mpi.LOCAL_VARIABLE] = str(local)
 
     def is_there(self) -> bool:
         """Whether the node still has its folder."""

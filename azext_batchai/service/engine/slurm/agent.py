@@ -15,6 +15,8 @@ It writes FOLDER/agent.<number>.json when it is ready: {"version", "host", "sock
   {"op": "call", "argv", "seconds", "environment"} -> {"status", "said"}
   {"op": "kill", "mark"}               -> {}                             VARIABLE=VALUE of an environment
   {"op": "ports", "among", "count"}    -> {"ports"}                      free ones, of `among` where that is not empty
+  {"op": "pipes", "name", "pipes", "address", "token"} -> {"port"}       named pipes in a folder beside the socket; with
+      an address a pump of lines.py listens there. Those of other attempts ("ranks-ATTEMPT-...") go.
 """
 
 from __future__ import annotations
@@ -33,14 +35,17 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-import old_python  # type: ignore[import-not-found]  # as the next one
+import lines  # type: ignore[import-not-found]  # as the next two
+import old_python  # type: ignore[import-not-found]  # it lies beside this file where the agent runs
 
 old_python.provide()
-import launcher  # type: ignore[import-not-found]  # noqa: E402 # it lies beside this file where the agent runs
+import launcher  # type: ignore[import-not-found]  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     Json = dict[str, Any]
-VERSION = 1
+VERSION = 2  # 2: pipes
 _SIOCGIFADDR = 0x8915
 
 
@@ -104,6 +109,7 @@ class Agent:
         self._runners: dict[int, str] = {}  # pid -> folder of its task
         self._awaiting: dict[int, list[tuple[_Connection, int]]] = {}
         self._calls: dict[int, tuple[_Call, _Connection, int]] = {}
+        self._pumps: dict[str, int] = {}  # name of the folder of pipes -> pid
         self._selector = selectors.DefaultSelector()
         self._signals, self._wake = os.pipe()
         self._ending = False
@@ -174,22 +180,30 @@ class Agent:
 
     def _op_fork(self, connection: _Connection, request: Json) -> Json:
         task = {**request["request"], "lostMark": self._lost_mark, "agent": os.getpid()}
+        pid = self._fork(lambda: launcher.become_runner(task))
+        self._runners[pid] = task["folder"]
+        return {"pid": pid}
+
+    def _fork(self, then: Callable[[], None]) -> int:
+        """A child that has nothing of ours, and ends when it is through; its pid."""
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # none may be lost between two handlers
         pid = os.fork()
         if pid == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-            for key in list(self._selector.get_map().values()):
-                os.close(key.fd)
-            os.close(self._wake)
-            null = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1, 2):
-                os.dup2(null, descriptor)
-            launcher.become_runner(task)
+            try:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+                for key in list(self._selector.get_map().values()):
+                    os.close(key.fd)
+                os.close(self._wake)
+                null = os.open(os.devnull, os.O_RDWR)
+                for descriptor in (0, 1, 2):
+                    os.dup2(null, descriptor)
+                then()
+            finally:
+                os._exit(1)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        self._runners[pid] = task["folder"]
-        return {"pid": pid}
+        return pid
 
     def _op_find(self, connection: _Connection, request: Json) -> Json:
         """P3 is checked here, on the node: boot, pid, start time and cookie must fit."""
@@ -227,6 +241,30 @@ class Agent:
     def _op_ports(self, connection: _Connection, request: Json) -> Json:
         return {"ports": free_ports(request["among"], request["count"])}
 
+    def _op_pipes(self, connection: _Connection, request: Json) -> Json:
+        name = request["name"]
+        attempt = name.rpartition("-")[0]
+        for other in os.listdir(self._place):
+            if other.startswith("ranks-") and other.rpartition("-")[0] != attempt:
+                if other in self._pumps:
+                    os.kill(self._pumps[other], signal.SIGKILL)
+                shutil.rmtree(os.path.join(self._place, other), ignore_errors=True)
+        paths = [os.path.join(self._place, name, pipe) for pipe in request["pipes"]]
+        os.makedirs(os.path.join(self._place, name), exist_ok=True)
+        for path in paths:
+            if not os.path.exists(path):
+                os.mkfifo(path, 0o600)
+        if not request["address"]:
+            return {"port": 0}
+        if name in self._pumps:  # asked for again: nobody has been told of the first one's port
+            os.kill(self._pumps[name], signal.SIGKILL)
+        listener = socket.socket()
+        listener.bind((request["address"], 0))
+        listener.listen(8)
+        self._pumps[name] = self._fork(lambda: lines.pump(paths, listener, request["token"]))
+        with listener:
+            return {"port": listener.getsockname()[1]}
+
     def _on_signals(self, received: bytes) -> None:
         if signal.SIGTERM in received and not self._ending:
             self._ending = True
@@ -241,6 +279,7 @@ class Agent:
                 return
             if pid == 0:
                 return
+            self._pumps = {name: pump for name, pump in self._pumps.items() if pump != pid}
             folder = self._runners.pop(pid, "")
             for connection, number in self._awaiting.pop(pid, ()):
                 connection.send({"id": number, "folder": "" if status else folder})

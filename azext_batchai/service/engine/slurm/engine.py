@@ -34,6 +34,7 @@ from azext_batchai.service.engine.slurm.job import SlurmJob
 from azext_batchai.service.engine.slurm.options import options_of
 from azext_batchai.service.engine.slurm.profile import Profile, ProfileError
 from azext_batchai.service.engine.slurm.queue import SlurmQueue
+from azext_batchai.service.engine.slurm.rank_pipes import SlurmPipes, Station
 from azext_batchai.service.settings import Settings
 
 _FRESH_SECONDS = 60.0  # a job that starts so soon after its nodes has had all the time that there is
@@ -58,6 +59,7 @@ class SlurmEngine:
         self._blocks: dict[str, Block] = {}  # by the ids of their nodes
         self._nodes: dict[str, LocalNode] = {}
         self._hosts: dict[str, SlurmHost] = {}
+        self._stations: dict[str, Station] = {}
         self._begun: dict[str, float] = {}  # when a node was given, where this service has seen it
         self._runs: list[SlurmJob] = []
 
@@ -138,8 +140,15 @@ class SlurmEngine:
         environment = node_environment(node.root, spec.node_id, gpus, {**os.environ, **greeting.environment})
         if devices:
             environment["CUDA_VISIBLE_DEVICES"] = environment["NVIDIA_VISIBLE_DEVICES"] = devices
-        node.place_on(environment, "lo" if same_machine else greeting.interface, () if same_machine else tuple(enter))
+        node.place_on(
+            environment,
+            "lo" if same_machine else greeting.interface,
+            () if same_machine else tuple(enter),
+            greeting.local if greeting.socket else None,
+        )
         self._nodes[spec.node_id], self._hosts[spec.node_id] = node, host
+        own_address = "127.0.0.1" if same_machine else greeting.address
+        self._stations[spec.node_id] = Station(host, greeting, own_address)
         port = await node.open(spec.held.get("port", 0))
         return Allocation(
             address=loopback_address(spec.number) if same_machine else greeting.address,
@@ -184,7 +193,7 @@ class SlurmEngine:
             view = View(self._settings.home / "nodes" / node_id)
             node = LocalNode(spec, (), view, gone, self.files, self._settings.kill_grace_seconds)
         await node.remove()
-        for known in (self._blocks, self._hosts, self._begun):
+        for known in (self._blocks, self._hosts, self._stations, self._begun):
             known.pop(node_id, None)
 
     def _block_of(self, node_id: str) -> Block | None:
@@ -245,7 +254,8 @@ class SlurmEngine:
                 return None
             return TaskError("WallTimeExceeded", "The job did not end in the time that its nodes were given for")
 
-        site = LocalSite(plan, nodes, self._settings.kill_grace_seconds, self._node_key)
+        pipes = SlurmPipes([self._stations[node_id] for node_id in plan.node_ids], programs.install(self._root))
+        site = LocalSite(plan, nodes, self._settings.kill_grace_seconds, self._node_key, pipes)
         run = SlurmJob(JobRun(plan, site), plan.node_ids, look, is_lost, out_of_time)
         self._runs = [other for other in self._runs if not other.decided.is_set()] + [run]
         return run

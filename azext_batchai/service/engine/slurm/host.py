@@ -36,6 +36,11 @@ class Greeting:
     python: str
     environment: Mapping[str, str]
 
+    @property
+    def local(self) -> Path:
+        """A folder that only this node has."""
+        return Path(self.socket).parent
+
     @classmethod
     def read(cls, path: Path) -> Greeting:
         """Raises OSError, ValueError, KeyError."""
@@ -157,6 +162,14 @@ class SlurmHost:
     async def free_ports(self, among: Sequence[int], count: int) -> list[int]:
         reply = await self._ask({"op": "ports", "among": list(among), "count": count})
         return reply["ports"] if reply else []
+
+    async def make_pipes(self, name: str, pipes: Sequence[str], address: str, token: str) -> int | None:
+        """Named pipes in a folder of the node's own; the port of the pump at `address`, 0 without one, None if lost."""
+        request = {"op": "pipes", "name": name, "pipes": list(pipes), "address": address, "token": token}
+        reply = await self._ask(request)
+        if reply and "error" in reply:
+            raise TaskError("TaskStartFailed", "The ranks' output cannot be brought together", {"Info": reply["error"]})
+        return reply["port"] if reply else None
 
     # The channel
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 OLDEST_PYTHON = (3, 6)
 _HERE = Path(__file__).parent
-SOURCES = (_HERE / "agent.py", _HERE / "relay.py", _HERE / "old_python.py", _HERE.parent / "local" / "launcher.py")
+SOURCES = (
+    *(_HERE / f"{name}.py" for name in ("agent", "relay", "lines", "old_python")),
+    _HERE.parent / "local" / "launcher.py",
+)
 
 
 def install(root: Path) -> Path:
