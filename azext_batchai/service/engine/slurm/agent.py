@@ -6,7 +6,8 @@ service talks to it through relay.py and a UNIX socket that only its user can op
     agent.py FOLDER NODE_NUMBER [INTERFACE]     FOLDER is the block's, on the file system that nodes share
 
 It writes FOLDER/agent.<number>.json when it is ready: {"version", "host", "socket", "address", "interface", "machine",
-"python", "environment"}. Protocol, one JSON object a line, each request with an "id" that its reply repeats:
+"python", "environment", "sftp_server"}. Protocol, one JSON object a line, each request with an "id" that its reply
+repeats:
 
   {"op": "fork", "request"}            -> {"pid"} | {"error"}            the request is launcher.py's
   {"op": "find", "claim", "cookie"}    -> {"pid"}                        0 where that runner has ended
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 VERSION = 2  # 2: pipes
 _SIOCGIFADDR = 0x8915
+_SFTP_SERVERS = tuple(
+    f"/usr/{folder}/sftp-server" for folder in ("lib/openssh", "libexec/openssh", "lib/ssh", "libexec", "lib")
+)
 
 
 class _Connection:
@@ -152,6 +156,7 @@ class Agent:
             "machine": machine(),
             "python": sys.executable,
             "environment": dict(os.environ),
+            "sftp_server": next(filter(os.path.exists, _SFTP_SERVERS), ""),
         }
         temporary = os.path.join(self._folder, f"agent.{self._number}.new")
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:

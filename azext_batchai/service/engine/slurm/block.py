@@ -225,7 +225,7 @@ class Block:
                 self.waits_for = "" if entry.reason == "None" else entry.reason
                 continue
             self.waits_for = ""
-            if entry.state not in commands.RUNNING:
+            if not entry.has_nodes:
                 continue
             if ready:
                 self.expires = entry.ends
@@ -306,7 +306,7 @@ class Block:
             entry = self._own(snapshot.get(self.job))
             if entry and entry.state in commands.ENDING:
                 continue
-            if not entry or entry.state not in commands.RUNNING:
+            if not entry or not entry.has_nodes:
                 self._lose_all(entry.state if entry else "")
                 return
             self.expires = entry.ends
@@ -345,7 +345,7 @@ class Block:
                 return
             snapshot = await self._queue.certain()
         entry = self._own(snapshot.get(self.job))
-        if not entry or entry.state not in commands.RUNNING:
+        if not entry or not entry.has_nodes:
             self.ended_by = self.ended_by or (entry.state if entry else "")
             self._poked.set()
             for host in self.hosts.values():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -26,6 +29,7 @@ from azext_batchai.service.engine.local.environment import node_environment
 from azext_batchai.service.engine.local.folder_files import FolderFiles
 from azext_batchai.service.engine.local.job_site import LocalSite
 from azext_batchai.service.engine.local.node import LocalNode
+from azext_batchai.service.engine.local.ssh_far import FarNode
 from azext_batchai.service.engine.local.view import View
 from azext_batchai.service.engine.slurm import commands, programs
 from azext_batchai.service.engine.slurm.block import Block, name_of
@@ -126,6 +130,16 @@ class SlurmEngine:
         configuration = greeting.environment.get("SLURM_CONF")  # a node's own processes are not told of it
         enter = ["/usr/bin/env", f"SLURM_CONF={configuration}"] if configuration else []
         enter += commands.step(block.job, greeting.host)
+        session = str(programs.install(self._root) / "session.py")
+        far = FarNode(
+            tuple(enter),
+            lambda spec: [
+                *(sys.executable, "-I", "-S", session, "here"),
+                *(*enter, greeting.python, "-B", session, "there"),
+                base64.b64encode(json.dumps(spec).encode()).decode(),
+            ],
+            greeting.sftp_server,
+        )
         login = replace(spec.login, public_keys=(*spec.login.public_keys, inner_key))
         devices = greeting.environment.get("CUDA_VISIBLE_DEVICES", "")
         gpus = tuple(range(len([device for device in devices.split(",") if device])))
@@ -143,7 +157,7 @@ class SlurmEngine:
         node.place_on(
             environment,
             "lo" if same_machine else greeting.interface,
-            () if same_machine else tuple(enter),
+            None if same_machine else far,
             greeting.local if greeting.socket else None,
         )
         self._nodes[spec.node_id], self._hosts[spec.node_id] = node, host

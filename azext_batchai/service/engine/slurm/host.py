@@ -35,6 +35,7 @@ class Greeting:
     machine: str
     python: str
     environment: Mapping[str, str]
+    sftp_server: str = ""
 
     @property
     def local(self) -> Path:
@@ -45,7 +46,10 @@ class Greeting:
     def read(cls, path: Path) -> Greeting:
         """Raises OSError, ValueError, KeyError."""
         content = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{name: content[name] for name in cls.__dataclass_fields__})
+        missing = [name for name in cls.__dataclass_fields__ if name not in content and name != "sftp_server"]
+        if missing:
+            raise KeyError(missing[0])
+        return cls(**{name: content[name] for name in cls.__dataclass_fields__ if name in content})
 
 
 class _ChannelLost(Exception):
