@@ -13,6 +13,7 @@ from azext_batchai.service.engine.slurm.profile import ProfileError
 from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
 
+_WITHOUT_SHM = ("apptainer", "pyxis")  # they share the node's
 HEADER = "x-batchai-engine"
 
 
@@ -63,12 +64,17 @@ def check_job(service: Service, cluster: Record, properties: Mapping[str, Any], 
     if name == LOCAL:
         return
     _check_size(cluster, name, properties["nodeCount"])
-    if not limited:
-        return
     try:
-        walltime = service.engines.profile(name).walltime_seconds
+        profile = service.engines.profile(name)
     except ProfileError:
         return  # the cluster's errors tell of it
+    if profile.containers in _WITHOUT_SHM and "shmSize" in properties.get("containerSettings", {}):
+        place = "properties.containerSettings.shmSize"
+        why = f"'{place}' is not supported on engine '{name}', whose containers are run by {profile.containers}."
+        raise ArmError(501, "NotSupportedByEngine", why, place)
+    walltime = profile.walltime_seconds
+    if not limited:
+        return
     wanted = properties["constraints"]["maxWallClockTime"]
     if walltime and clock.parse_duration(wanted).total_seconds() > walltime:
         raise bad_request(

@@ -23,7 +23,7 @@ from azext_batchai.service.engine.job_variables import (
     wrong_path,
 )
 from azext_batchai.service.engine.local import mpi, node_ssh
-from azext_batchai.service.engine.local.containers import ContainerRuntime, no_runtime
+from azext_batchai.service.engine.local.containers import Containers, no_runtime
 from azext_batchai.service.engine.local.environment import expand, shell
 from azext_batchai.service.engine.local.mounts import mount, unmount_below
 from azext_batchai.service.engine.local.node import LocalNode, tail
@@ -66,7 +66,7 @@ class LocalSite:
         self._tasks: list[Task] = []
         self._stopping = False
         self._complete = False  # whether the job's commands find all that they need
-        self._runtime: ContainerRuntime | None = None
+        self._runtimes: dict[str, Containers] = {}  # by node, where the job is to run in an image
         self._killer: asyncio.Task[None] | None = None
         self._job = plan.output_segment.rsplit("/", 1)[-1]
         self._attempt = f"{self._job}-{plan.attempt}"
@@ -78,7 +78,8 @@ class LocalSite:
     async def open(self, resume: bool) -> None:
         await self._off_loop(self._find_places)
         if self._plan.container:
-            self._runtime = ContainerRuntime.find(self._nodes[0].host)
+            found = {node.spec.node_id: node.containers() for node in self._nodes}
+            self._runtimes = {node_id: runtime for node_id, runtime in found.items() if runtime}
         for node in self._nodes:
             if not node.is_there():  # what may still run there must not go on beside the job's next start
                 await node.host.kill_marked("AZ_BATCHAI_NODE_ID", node.spec.node_id)
@@ -201,8 +202,7 @@ class LocalSite:
         mpi.write_agent(shared / ".agent", stations)
 
     async def _start_containers(self, container: Container, resume: bool) -> None:
-        runtime = self._runtime
-        if not runtime:
+        if len(self._runtimes) < len(self._nodes):
             raise no_runtime(container)
         if self._stopping:  # before this service had found the containers
             await self._end_containers()
@@ -216,7 +216,7 @@ class LocalSite:
         same = {str(folder): str(folder) for folder in folders}
         for place in self._places:  # one after the other: the first pulls the image for all
             mounts = {**same, DOCUMENTED_ROOT: str(place.node.root)}
-            await runtime.on(place.node.host).start(place.container, container, mounts, resume)
+            await self._containers(place).start(place.container, container, mounts, resume)
 
     # Running
 
@@ -280,42 +280,47 @@ class LocalSite:
         command = Command((shell(), "-c", command_line), work, variables, stdout, stderr)
         if process and process.world_size:
             folder = task.folder / "ranks"
-            command = mpi.ranks_command(process, command, folder, self._output, bool(self._runtime), opened)
+            command = mpi.ranks_command(process, command, folder, self._output, bool(self._runtimes), opened)
         wrap = opened.wrap if opened else ()
-        if not self._runtime:
+        if not self._runtimes:
             return replace(command, argv=(*wrap, *place.node.view.enter(command.argv, work)))
         line = command_line if command.argv[0] == shell() else shlex.join(command.argv)
         seen = Path(place.node.view.inside(str(work)))
-        argv, handed = self._runtime.inside(place.container, seen, line, variables)
+        argv, handed = self._containers(place).inside(place.container, seen, line, variables)
         return replace(command, argv=(*wrap, *argv), environment=handed)
 
     # Ending
 
     async def stop(self) -> None:
         self._stopping = True
-        if self._runtime:
+        if any(runtime.holds_processes for runtime in self._runtimes.values()):
             await self._end_containers()
         else:
             await asyncio.gather(*(task.stop() for task in self._tasks))
 
     async def _end_containers(self) -> None:
         """What runs in a container is no child of ours: it is told inside, and goes with its container."""
-        if self._runtime and not self._killer:
+        if not self._killer:
             self._killer = asyncio.get_running_loop().create_task(self._kill_later())
-            told = (self._runtime.on(place.node.host).terminate(place.container) for place in self._places)
+            told = (self._containers(place).terminate(place.container) for place in self._places if self._runtimes)
             await asyncio.gather(*told)
 
     async def _kill_later(self) -> None:
         await asyncio.sleep(self._grace)
-        if self._runtime:
-            await asyncio.gather(*(self._runtime.on(place.node.host).remove(place.container) for place in self._places))
+        await self._remove_containers()
         await asyncio.gather(*(task.stop() for task in self._tasks))
 
     async def close(self) -> None:
         if self._killer:
             self._killer.cancel()
-        if self._runtime:
-            await asyncio.gather(*(self._runtime.on(place.node.host).remove(place.container) for place in self._places))
+        await self._remove_containers()
+
+    async def _remove_containers(self) -> None:
+        if self._runtimes:
+            await asyncio.gather(*(self._containers(place).remove(place.container) for place in self._places))
+
+    def _containers(self, place: _Place) -> Containers:
+        return self._runtimes[place.node.spec.node_id]
 
     async def clean_up(self) -> None:
         for place in self._places:

@@ -6,14 +6,14 @@ import asyncio
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from azext_batchai.service.engine.base import Login, NodeSetup, NodeSpec, SetupTask, TaskError, Volume
 from azext_batchai.service.engine.host import Host
 from azext_batchai.service.engine.local import mpi, node_ssh
-from azext_batchai.service.engine.local.containers import ContainerRuntime
+from azext_batchai.service.engine.local.containers import ContainerRuntime, Containers
 from azext_batchai.service.engine.local.environment import expand, node_environment, shell
 from azext_batchai.service.engine.local.folder_files import FolderFiles
 from azext_batchai.service.engine.local.mounts import mount, remove_later, remove_tree, unmount_below
@@ -46,6 +46,7 @@ class LocalNode:
         self.environment = node_environment(root, spec.node_id, gpus)
         self.interface = "lo"  # by which the nodes of a job talk to each other
         self.local: Path | None = None
+        self.containers: Callable[[], Containers | None] = lambda: ContainerRuntime.find(host)
         self.far: FarNode | None = None
 
     @property
@@ -180,7 +181,7 @@ class LocalNode:
             self.discard(workspace)
 
     async def _remove_containers(self, attempts: list[str]) -> None:
-        runtime = ContainerRuntime.find(self.host) if attempts else None
+        runtime = self.containers() if attempts else None
         if runtime:
             for attempt in attempts:
                 await runtime.remove(self.container(attempt))

@@ -33,6 +33,7 @@ from azext_batchai.service.engine.local.ssh_far import FarNode
 from azext_batchai.service.engine.local.view import View
 from azext_batchai.service.engine.slurm import commands, programs
 from azext_batchai.service.engine.slurm.block import Block, name_of
+from azext_batchai.service.engine.slurm.containers import containers_of
 from azext_batchai.service.engine.slurm.host import Greeting, SlurmHost
 from azext_batchai.service.engine.slurm.job import SlurmJob
 from azext_batchai.service.engine.slurm.options import options_of
@@ -161,6 +162,8 @@ class SlurmEngine:
             greeting.local if greeting.socket else None,
         )
         self._nodes[spec.node_id], self._hosts[spec.node_id] = node, host
+        step, machine = tuple(enter), dict(greeting.environment)
+        node.containers = lambda: containers_of(self._containers(), host, step, machine, self._root / "images")
         own_address = "127.0.0.1" if same_machine else greeting.address
         self._stations[spec.node_id] = Station(host, greeting, own_address)
         port = await node.open(spec.held.get("port", 0))
@@ -172,6 +175,12 @@ class SlurmEngine:
             expires=block.expires,
             held={"job": block.job, "block": block.name, "host": greeting.host, "port": port},
         )
+
+    def _containers(self) -> str:
+        try:
+            return self._profile().containers
+        except ProfileError:
+            return ""
 
     def pending_reason(self, node_id: str) -> str | TaskError:
         block = self._blocks.get(node_id)
