@@ -214,6 +214,10 @@ class Block:
             while not self._greet() and clock.monotonic() < min(quick_until, pause):
                 await asyncio.sleep(_LOOK_SECONDS)
             ready, patience = self._greet(), SECONDS
+            known = self._own(self._queue.latest.get(self.job))
+            if ready and known and known.has_nodes:  # asked about for another block: its agents say that it still has
+                self.waits_for, self.expires = "", known.ends
+                return True
             snapshot = await self._queue.after(0 if ready or quick_until > pause else SECONDS)
             if snapshot is None:
                 continue

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from azext_batchai.service import clock
 from azext_batchai.service.engine.base import (
@@ -67,6 +68,7 @@ class SlurmEngine:
         self._stations: dict[str, Station] = {}
         self._begun: dict[str, float] = {}  # when a node was given, where this service has seen it
         self._runs: list[SlurmJob] = []
+        self._installed: Path | None = None
 
     @property
     def node_idle_seconds(self) -> float | None:
@@ -74,6 +76,12 @@ class SlurmEngine:
             return self._profile().node_idle_seconds
         except ProfileError:
             return None
+
+    def _programs(self) -> Path:
+        """Where nodes find what they run; looked for again where somebody has removed it."""
+        if not self._installed or not self._installed.is_dir():
+            self._installed = programs.install(self._root)
+        return self._installed
 
     async def start(self) -> None:
         pass  # nothing costs anything before a cluster wants it
@@ -90,7 +98,7 @@ class SlurmEngine:
     async def allocate(self, block: Sequence[NodeSpec], resume: bool) -> Sequence[Allocation | TaskError]:
         held = [spec for spec in block if spec.held]
         name = held[0].held["block"] if held else name_of(block[0].node_id)
-        one = Block(self._root / "blocks" / name, programs.install(self._root), self._queue)
+        one = Block(self._root / "blocks" / name, self._programs(), self._queue)
         for spec in block:
             self._blocks[spec.node_id] = one
         if held:
@@ -131,7 +139,7 @@ class SlurmEngine:
         configuration = greeting.environment.get("SLURM_CONF")  # a node's own processes are not told of it
         enter = ["/usr/bin/env", f"SLURM_CONF={configuration}"] if configuration else []
         enter += commands.step(block.job, greeting.host)
-        session = str(programs.install(self._root) / "session.py")
+        session = str(self._programs() / "session.py")
         far = FarNode(
             tuple(enter),
             lambda spec: [
@@ -223,7 +231,7 @@ class SlurmEngine:
         """The block of a node that an earlier service had."""
         blocks = self._root / "blocks"
         for folder in blocks.iterdir() if blocks.is_dir() else ():
-            block = Block(folder, programs.install(self._root), self._queue)
+            block = Block(folder, self._programs(), self._queue)
             if node_id in block.node_ids:
                 return block
         return None
@@ -277,7 +285,7 @@ class SlurmEngine:
                 return None
             return TaskError("WallTimeExceeded", "The job did not end in the time that its nodes were given for")
 
-        pipes = SlurmPipes([self._stations[node_id] for node_id in plan.node_ids], programs.install(self._root))
+        pipes = SlurmPipes([self._stations[node_id] for node_id in plan.node_ids], self._programs())
         site = LocalSite(plan, nodes, self._settings.kill_grace_seconds, self._node_key, pipes)
         run = SlurmJob(JobRun(plan, site), plan.node_ids, look, is_lost, out_of_time)
         self._runs = [other for other in self._runs if not other.decided.is_set()] + [run]

@@ -15,10 +15,11 @@ SECONDS = 1.0  # between two looks at least, whoever waits: many users share one
 
 
 class SlurmQueue:
-    """`trouble` says why there was no answer at the last time, '' where there was one."""
+    """`trouble` says why there was no answer at the last time, '' where there was one; `latest` is the last answer."""
 
     def __init__(self) -> None:
         self.trouble = ""
+        self.latest: Snapshot = {}
         self._waiting: dict[asyncio.Future[Snapshot | None], float] = {}
         self._asking: asyncio.Task[None] | None = None
         self._sooner = asyncio.Event()
@@ -64,7 +65,7 @@ class SlurmQueue:
             asked = list(self._waiting)
             snapshot = None
             try:
-                snapshot = await commands.queue()
+                snapshot = self.latest = await commands.queue()
                 self.trouble = ""
             except SlurmError as exc:
                 if not self.trouble:
