@@ -33,12 +33,12 @@ def descriptors(service: Service) -> int:
     return len(os.listdir(f"/proc/{service.info['pid']}/fd"))
 
 
-def half_a_request(service: Service, size: int = 10) -> bytes:
+def half_a_request(service: Service, size: int = 10, expect: str = "") -> bytes:
     """A PUT that is authenticated and whose body does not come."""
     return (
         "PUT /subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/g/providers/Microsoft.BatchAI/"
         "workspaces/w?api-version=2018-05-01 HTTP/1.1\r\nHost: x\r\n"
-        f"Authorization: Bearer {service.info['token']}\r\nContent-Length: {size}\r\n\r\n"
+        f"Authorization: Bearer {service.info['token']}\r\nContent-Length: {size}\r\n{expect}\r\n"
     ).encode()
 
 
@@ -71,8 +71,9 @@ def test_where_all_connections_are_at_work_one_more_is_told(home: Path, sockets:
     assert service.start(open_files=64)["status"] == "ready"
     at_work = [connect(service, sockets) for _ in range(32)]
     for connection in at_work:
-        connection.sendall(half_a_request(service, 2))
-    # Each is at work when the service has read its request: one that was idle would make room.
+        connection.sendall(half_a_request(service, 2, "Expect: 100-continue\r\n"))
+    for connection in at_work:  # one that was still idle would make room
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
     refused = []
 
     def full() -> bool:
