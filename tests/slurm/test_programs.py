@@ -80,7 +80,7 @@ def test_an_agent_of_an_older_release_is_spoken_to(api: Api) -> None:
     folder.rename(older)
     for greeting in (api.service.home / "slurm" / "blocks").glob("*/agent.*.json"):
         said: dict[str, Any] = json.loads(greeting.read_text())
-        greeting.write_text(json.dumps({key: said[key] for key in _FIRST_GREETING}))
+        greeting.write_text(json.dumps({**{key: said[key] for key in _FIRST_GREETING}, "version": 1}))
     assert api.service.start()["status"] == "ready"
     (api.service.home / "storage" / api.account / "files" / "share" / "go").touch()
     assert api.wait_for_job("job")["executionInfo"]["exitCode"] == 5
