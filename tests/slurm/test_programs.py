@@ -1,5 +1,6 @@
 """What runs on nodes runs on the Python that nodes have, from 3.6 on, and is spoken to by later releases."""
 
+import ast
 import json
 import os
 import pwd
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from azext_batchai.service.engine.slurm import old_python, programs
+from azext_batchai.service.engine.slurm import old_python, programs, sealed
 from harness.slurm import PROFILE
 from wire.api import Api
 
@@ -32,8 +33,10 @@ def old_pythons() -> list[str]:
 @pytest.mark.parametrize("source", programs.SOURCES, ids=lambda source: source.name)
 def test_programs_can_be_read_by_the_oldest_python(source: Path) -> None:
     text = programs.plain(source.read_text(encoding="utf-8"))
-    assert "->" not in text.replace("-> {", "") and "__future__" not in text
-    compile(text, source.name, "exec")
+    assert "__future__" not in text
+    for node in ast.walk(ast.parse(text)):
+        assert not isinstance(node, ast.AnnAssign) and not getattr(node, "returns", None)
+        assert not getattr(node, "annotation", None)
 
 
 def test_a_newer_syntax_is_found_out() -> None:
@@ -49,6 +52,7 @@ def test_jobs_run_on_nodes_with_an_old_python(api: Api, profiles: Callable[..., 
     api.create_job("job", "echo out; echo err >&2; trap '' TERM; exit 9")
     assert api.wait_for_job("job")["executionInfo"]["exitCode"] == 9
     assert (api.output("job"), api.output("job", "stderr.txt")) == (b"out\n", b"err\n")
+    assert not list((api.service.home / "nodes").rglob("request.*"))  # which had the job's secrets
     api.create_job("wrong", "/no/such/program")
     assert api.wait_for_job("wrong")["executionInfo"]["exitCode"] == 127
     api.create_job("long", "sleep 600")
@@ -67,6 +71,15 @@ def test_the_stand_in_for_posix_spawn(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "b c\n"
     with pytest.raises(FileNotFoundError):
         old_python._posix_spawn("/no/such", ["x"], {})
+
+
+def test_a_sealed_request_is_read_once_and_by_its_key_only(tmp_path: Path) -> None:
+    file = tmp_path / "request"
+    message = sealed.write(file, {"environment": {"SECRET": "s3cret \u00e4"}})
+    assert b"SECRET" not in file.read_bytes() and b"environment" not in file.read_bytes()
+    assert file.stat().st_mode & 0o077 == 0
+    assert sealed.take(message["sealed"], message["key"]) == {"environment": {"SECRET": "s3cret \u00e4"}}
+    assert not file.exists()
 
 
 def test_an_agent_of_an_older_release_is_spoken_to(api: Api) -> None:

@@ -10,6 +10,7 @@ It writes FOLDER/agent.<number>.json when it is ready: {"version", "host", "sock
 repeats:
 
   {"op": "fork", "request"}            -> {"pid"} | {"error"}            the request is launcher.py's
+  {"op": "fork", "sealed", "key"}      -> the same                       the request is in a file (sealed.py)
   {"op": "find", "claim", "cookie"}    -> {"pid"}                        0 where that runner has ended
   {"op": "ended", "pid"}               -> {"folder"}   when the runner has ended; its task's, where it wrote exit.json
   {"op": "stop", "pid"}                -> {}
@@ -38,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 import lines  # type: ignore[import-not-found]  # as the next two
 import old_python  # type: ignore[import-not-found]  # it lies beside this file where the agent runs
+import sealed  # type: ignore[import-not-found]
 
 old_python.provide()
 import launcher  # type: ignore[import-not-found]  # noqa: E402
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Json = dict[str, Any]
-VERSION = 2  # 2: pipes
+VERSION = 2  # 2: pipes, sealed requests
 _SIOCGIFADDR = 0x8915
 _SFTP_SERVERS = tuple(
     f"/usr/{folder}/sftp-server" for folder in ("lib/openssh", "libexec/openssh", "lib/ssh", "libexec", "lib")
@@ -184,7 +186,8 @@ class Agent:
                 connection.send({"id": request["id"], **reply})
 
     def _op_fork(self, connection: _Connection, request: Json) -> Json:
-        task = {**request["request"], "lostMark": self._lost_mark, "agent": os.getpid()}
+        wanted = sealed.take(request["sealed"], request["key"]) if "sealed" in request else request["request"]
+        task = {**wanted, "lostMark": self._lost_mark, "agent": os.getpid()}
         pid = self._fork(lambda: launcher.become_runner(task))
         self._runners[pid] = task["folder"]
         return {"pid": pid}

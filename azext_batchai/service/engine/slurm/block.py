@@ -289,7 +289,7 @@ class Block:
             relay = commands.step(self.job, greeting.host) + [
                 greeting.python, "-B", str(self._programs / "relay.py"), greeting.socket,
             ]  # fmt: skip
-            self.hosts[number] = SlurmHost(relay, self._poked.set)
+            self.hosts[number] = SlurmHost(relay, self._poked.set, greeting.version)
             self.hosts[number].connect()
         self._watching = asyncio.get_running_loop().create_task(self._watch(adopted))
 

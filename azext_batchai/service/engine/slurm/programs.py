@@ -11,7 +11,7 @@ from pathlib import Path
 OLDEST_PYTHON = (3, 6)
 _HERE = Path(__file__).parent
 SOURCES = (
-    *(_HERE / f"{name}.py" for name in ("agent", "relay", "lines", "session", "old_python")),
+    *(_HERE / f"{name}.py" for name in ("agent", "relay", "lines", "sealed", "session", "old_python")),
     _HERE.parent / "local" / "launcher.py",
 )
 
