@@ -48,6 +48,14 @@ class Slurm:
     def controller(self) -> int:
         return int((self.folder / "run" / "slurmctld.pid").read_text())
 
+    def wait_until_saved(self) -> None:
+        """A controller that is killed forgets what it has not written yet, also that a job runs."""
+        file = self.folder / "state" / "job_state"
+        before = file.stat().st_mtime_ns if file.exists() else 0
+        for job, _, _ in self.jobs():
+            self.run("scontrol", "update", f"jobid={job}", "comment=to-be-saved")
+        wait_until(lambda: file.exists() and file.stat().st_mtime_ns > before, "Slurm has written its state")
+
     def start_controller(self) -> None:
         subprocess.run(["slurmctld", "-f", self.environment["SLURM_CONF"]], env=daemon_environment(), check=True)
         wait_until(lambda: "is UP" in self.run("scontrol", "ping", check=False), "slurmctld answers")

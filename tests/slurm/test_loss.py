@@ -126,7 +126,7 @@ def test_killed_relays_are_replaced(api: Api) -> None:
 def test_a_killed_controller_ends_nothing(api: Api, slurm: Slurm) -> None:
     api.create_cluster()
     api.wait_for_cluster(idle=1)
-    wait_until(lambda: (slurm.folder / "state" / "job_state").stat().st_size > 500, "Slurm has written its state")
+    slurm.wait_until_saved()
     api.create_job("job", LINE)
     wait_for_start(api)
     pid = slurm.controller()

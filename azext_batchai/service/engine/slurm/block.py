@@ -269,7 +269,7 @@ class Block:
     def _failure(self, entry: QueuedBlock) -> TaskError:
         output, hosts = self._output(), ", ".join(sorted(entry.hosts))
         if _NO_FOLDER in output or not (self.folder / "output").exists():
-            home = self.folder.parents[1]
+            home = self.folder.parents[2]
             node = output.partition(f"{_NO_FOLDER} on ")[2].split("\n")[0] or hosts
             return TaskError(
                 "SharedFolderMissing",
