@@ -149,8 +149,12 @@ def _client(cli_ctx: Any, url: str, token: Any, subscription: str, **options: An
 
     credential = AzureKeyCredential(token) if isinstance(token, str) else token
     if url.startswith("http:"):
-        # Nothing on loopback is to go through a proxy of the environment.
-        options["transport"] = RequestsTransport(use_env_settings=False)
+        from azext_batchai.transport.http import PATIENCE_SECONDS
+
+        # Nothing on loopback is to go through a proxy of the environment, and nothing there takes long to answer.
+        options["transport"] = RequestsTransport(
+            use_env_settings=False, connection_timeout=PATIENCE_SECONDS, read_timeout=PATIENCE_SECONDS
+        )
     return BatchAI(
         credential,
         subscription,

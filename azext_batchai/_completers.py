@@ -1,4 +1,4 @@
-"""Values offered on TAB. They need no request and no login."""
+"""Values offered on TAB. None needs a login; names are asked of a service that runs on this machine."""
 
 from __future__ import annotations
 
@@ -27,3 +27,26 @@ def images(cmd: Any, prefix: str, namespace: Any, **_: Any) -> list[str]:  # pyl
     from azext_batchai.command_line.image import ALIASES
 
     return [alias for alias in ALIASES if alias.lower().startswith(prefix.lower())]
+
+
+def _of(kind: str) -> Completer:
+    @Completer
+    def complete(cmd: Any, prefix: str, namespace: Any, **_: Any) -> list[str]:
+        from azext_batchai.command_line import names
+
+        return names.offered(getattr(names, kind), cmd.cli_ctx, prefix, namespace)
+
+    return complete
+
+
+groups = _of("groups")
+nodes = _of("nodes")
+files = _of("files")
+output_directories = _of("output_directories")
+_NOUNS = ("workspace", "cluster", "experiment", "job", "file server")
+_NAMES = {noun: _of(f"{noun.replace(' ', '_')}s") for noun in _NOUNS}
+
+
+def names_of(noun: str) -> Completer:
+    """The names of all of that noun."""
+    return _NAMES[noun]

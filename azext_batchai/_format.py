@@ -56,6 +56,20 @@ def clusters(item: Row) -> Row:
 
 
 @_rows
+def one_cluster(item: Row) -> Row:
+    """One cluster, with a column on what is wrong with its nodes where something is."""
+    errors = item["errors"] or []
+    why = "; ".join(dict.fromkeys(_error(error) for error in errors))
+    return {**clusters(item), **({"Why": why} if errors else {})}
+
+
+def _error(error: Row) -> str:
+    details = {detail["name"]: detail["value"] for detail in error["details"] or []}
+    lines = (details.get("Info") or details.get("StdErr") or "").strip().splitlines()
+    return f"{error['message'] or error['code']}{': ' + lines[-1] if lines else ''}"
+
+
+@_rows
 def nodes(item: Row) -> Row:
     return {"ID": item["nodeId"], "IP": item["ipAddress"], "SSH Port": int(item["port"])}
 
@@ -84,6 +98,62 @@ def jobs(item: Row) -> Row:
         "State": _state(item, "executionState"),
         "Exit code": "" if exit_code is None else str(exit_code),
     }
+
+
+class _JobList:
+    """The table of `job list`; the command says before what it is to show beside what jobs say of themselves."""
+
+    def __init__(self) -> None:
+        self._why_of: dict[str, str] | None = None
+        self._width: int | None = None
+
+    def prepare(self, why_of: dict[str, str] | None, width: int | None) -> None:
+        """`why_of`: id of a job -> why it waits or failed, None for the plain table; `width`: of the terminal."""
+        self._why_of, self._width = why_of, width
+
+    def __call__(self, result: list[Row]) -> list[Row]:
+        plain: list[Row] = jobs(result)
+        if self._why_of is None:
+            return plain
+        from azext_batchai.jobs.listing import table
+
+        return table(plain, result, self._why_of, self._width)
+
+
+job_list = _JobList()
+
+
+@_rows
+def sweep(item: Row) -> Row:
+    """Of the jobs of a sweep; with --dry-run they are in no state yet."""
+    return {"Name": item["name"], **item["parameters"], "State": item.get("executionState") or " "}
+
+
+def _cell(value: Any) -> Any:
+    """What is not there leaves its cell empty, and a 0 does not."""
+    return " " if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@_rows
+def metrics(item: Row) -> Row:
+    titles = {"Metric": "metric", "Values": "count", "Last": "last", "Min": "min", "Max": "max"}
+    return {title: _cell(item[key]) for title, key in titles.items()}
+
+
+def comparison(result: Any) -> list[Row]:
+    """All rows have all columns: a job without a parameter, or without a metric, has an empty cell there."""
+    parameters = list(dict.fromkeys(name for item in result for name in item["parameters"]))
+    return [
+        {
+            "Name": item["name"],
+            **{name: _cell(item["parameters"].get(name)) for name in parameters},
+            **{name: _cell(value) for name, value in item["metrics"].items()},
+            "State": item["executionState"],
+            "Seconds": _cell(item["durationSeconds"]),
+            "Exit code": _cell(item["exitCode"]),
+        }
+        for item in result
+    ]
 
 
 def job(item: Any) -> Any:
@@ -150,3 +220,22 @@ def service(item: Row) -> Row:
         "State folder": "home",
     }
     return {title: str(item[key]) for title, key in columns.items() if item.get(key) is not None}
+
+
+@_rows
+def findings(item: Row) -> Row:
+    parts = (item["found"], item["gives"], item["advice"])
+    return {"Status": item["status"], "Check": item["check"], "Found": ". ".join(part for part in parts if part)}
+
+
+@_rows
+def cluster_usage(item: Row) -> Row:
+    hours = item["nodeHours"]
+    return {
+        "Cluster": item["cluster"],
+        "Workspace": item["workspace"],
+        "Since": item["since"][:16].replace("T", " "),
+        # As text: a number 0 would be shown as an empty cell.
+        **{f"{state.capitalize()} h": f"{hours[state]:.2f}" for state in ("running", "idle", "preparing", "unusable")},
+        "By experiment": ", ".join(f"{name} {hours:.2f}" for name, hours in item["experiments"].items()) or " ",
+    }

@@ -118,6 +118,27 @@ examples:
     text: az batchai cluster auto-scale -g MyResourceGroup -w MyWorkspace -n MyCluster --min 0 --max 10
 """
 
+helps["batchai cluster diagnose"] = """
+type: command
+short-summary: Say what is wrong with a cluster's nodes, with the output of its setup task, and what to type next.
+long-summary: With --output or --query the same as data.
+examples:
+  - name: Find out why nodes are unusable.
+    text: az batchai cluster diagnose -g MyResourceGroup -w MyWorkspace -n MyCluster
+"""
+
+helps["batchai cluster usage"] = """
+type: command
+short-summary: Say for how many hours nodes ran jobs, of which experiments, and for how many they were idle.
+long-summary: |
+    The local service keeps when nodes changed their states, for 400 days, also of clusters that are deleted. Times are those of the clock: one that was set wrong shows.
+examples:
+  - name: Show what the nodes of all clusters did in the last week.
+    text: az batchai cluster usage --since 7d -o table
+  - name: Show what the nodes of one cluster did today.
+    text: az batchai cluster usage -g MyResourceGroup -w MyWorkspace -n MyCluster --since 24h
+"""
+
 helps["batchai cluster delete"] = """
 type: command
 short-summary: Delete a cluster and its nodes.
@@ -150,6 +171,32 @@ examples:
     text: az batchai cluster node exec -g MyResourceGroup -w MyWorkspace -c MyCluster --exec "df -h"
   - name: Reach port 8888 of a node at port 9000 of this machine.
     text: az batchai cluster node exec -g MyResourceGroup -w MyWorkspace -c MyCluster -n tvm-1_1-20180606t212057z -L 9000:localhost:8888
+"""
+
+helps["batchai cluster node ssh"] = """
+type: command
+short-summary: Open a shell on a node of a cluster with the OpenSSH client, or run a command there.
+long-summary: |
+    Ends as ssh does: with the exit code of the shell or command, 255 where there is no connection. ~/.ssh/config is not read; host keys are kept where `node exec` keeps them. Where the cluster has a password and no key, ssh asks for it.
+examples:
+  - name: Open a shell on the first node.
+    text: az batchai cluster node ssh -g MyResourceGroup -w MyWorkspace -c MyCluster
+  - name: Run a command on a node.
+    text: az batchai cluster node ssh -g MyResourceGroup -w MyWorkspace -c MyCluster -n tvm-1_1-20180606t212057z -- ls -l /tmp
+  - name: Reach port 6006 of the node at the same port of this machine, for as long as the shell is open.
+    text: az batchai cluster node ssh -g MyResourceGroup -w MyWorkspace -c MyCluster -L 6006
+"""
+
+helps["batchai cluster node ssh-config"] = """
+type: command
+short-summary: Print the nodes of a cluster as hosts for ~/.ssh/config, or write them there, for editors, scp and rsync.
+long-summary: |
+    The hosts are CLUSTER-0, CLUSTER-1 and so on, in the order of `az batchai cluster node list`. Nodes that come later have other ports: write the hosts again then.
+examples:
+  - name: Print the hosts.
+    text: az batchai cluster node ssh-config -g MyResourceGroup -w MyWorkspace -c MyCluster
+  - name: Write the hosts, so that `ssh MyCluster-0`, `scp`, `rsync` and VS Code (Remote-SSH) know them.
+    text: az batchai cluster node ssh-config -g MyResourceGroup -w MyWorkspace -c MyCluster --write
 """
 
 helps["batchai cluster file"] = """
@@ -197,6 +244,51 @@ examples:
     text: az batchai experiment show -g MyResourceGroup -w MyWorkspace -n MyExperiment
 """
 
+helps["batchai experiment wait"] = """
+type: command
+short-summary: Wait until all jobs of an experiment have ended.
+long-summary: The exit code is 0 where all succeeded, 1 where one failed, 124 when --timeout has passed, and 130 after Ctrl-C; both leave the jobs alone.
+examples:
+  - name: Wait for all jobs, an hour at most.
+    text: az batchai experiment wait -g MyResourceGroup -w MyWorkspace -n MyExperiment --timeout 3600
+"""
+
+helps["batchai experiment compare"] = """
+type: command
+short-summary: Show the jobs of an experiment beside each other, with parameters, metrics, duration and exit code.
+long-summary: Metrics are read as by `az batchai job metrics`; parameters are those of `az batchai job sweep`.
+examples:
+  - name: Show the jobs with the best accuracy first.
+    text: az batchai experiment compare -g MyResourceGroup -w MyWorkspace -n MyExperiment --metric accuracy --max --sort -o table
+  - name: Draw the loss that jobs print into a file.
+    text: az batchai experiment compare -g MyResourceGroup -w MyWorkspace -n MyExperiment --pattern 'loss (?P<loss>[0-9.]+)' --min --plot loss.svg
+"""
+
+helps["batchai experiment tensorboard"] = """
+type: command
+short-summary: Start your TensorBoard on the output of all jobs of an experiment, each of which is a run. Ctrl-C ends it.
+examples:
+  - name: Look at all jobs, at a port of your own.
+    text: az batchai experiment tensorboard -g MyResourceGroup -w MyWorkspace -n MyExperiment --port 6007
+"""
+
+helps["batchai experiment resubmit"] = """
+type: command
+short-summary: Submit the jobs of an experiment once more that have ended.
+long-summary: Job NAME is submitted again as NAME-again, then as NAME-again-2. Of a job that was submitted again only the last attempt counts, and one that is queued or running is left alone.
+examples:
+  - name: Submit the failed jobs once more.
+    text: az batchai experiment resubmit -g MyResourceGroup -w MyWorkspace -n MyExperiment --failed
+"""
+
+helps["batchai experiment terminate"] = """
+type: command
+short-summary: End all queued and running jobs of an experiment. They stay in the list, as failed.
+examples:
+  - name: Terminate all jobs without a question.
+    text: az batchai experiment terminate -g MyResourceGroup -w MyWorkspace -n MyExperiment --yes
+"""
+
 helps["batchai experiment delete"] = """
 type: command
 short-summary: Delete an experiment and its jobs.
@@ -230,6 +322,8 @@ short-summary: List the jobs of an experiment.
 examples:
   - name: List the jobs of an experiment.
     text: az batchai job list -g MyResourceGroup -w MyWorkspace -e MyExperiment -o table
+  - name: List them with when they started, how long they ran, and why they wait or failed.
+    text: az batchai job list -g MyResourceGroup -w MyWorkspace -e MyExperiment -o table --wide
 """
 
 helps["batchai job show"] = """
@@ -254,6 +348,8 @@ examples:
     text: az batchai job wait -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
   - name: Wait for a job, an hour at most.
     text: az batchai job wait -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --timeout 3600
+  - name: Wait for the first of the jobs of an experiment that ends.
+    text: az batchai job wait -g MyResourceGroup -w MyWorkspace -e MyExperiment --any
 """
 
 helps["batchai job init"] = """
@@ -287,10 +383,46 @@ examples:
     text: az batchai job run -- 'echo hello from $(hostname)'
   - name: Run a script in two processes on each of two nodes, with RANK and MASTER_ADDR set as PyTorch reads them.
     text: az batchai job run --nodes 2 --processes 4 --env LEVEL=info -- python3 train.py --lr 0.1
+  - name: Run a script in a copy of the current folder, and fetch what it has written.
+    text: az batchai job run --source . --download results -- 'python3 train.py > $AZ_BATCHAI_OUTPUT_RESULTS/log'
   - name: Print the job.json of a command line.
     text: az batchai job run --nodes 2 --dry-run -- python3 train.py
   - name: Run a job.json on a cluster of your own, and do not wait.
     text: az batchai job run -g MyResourceGroup -w MyWorkspace -e MyExperiment -c MyCluster -f job.json --detach
+"""
+
+helps["batchai job sweep"] = """
+type: command
+short-summary: Submit a job for each combination of parameters.
+long-summary: |
+    `{lr}` in the command line, the job preparation and the values of variables becomes the value of the parameter lr; each job also has it as variable PARAM_LR. Places that are missing are made as by `az batchai job run`.
+    Wait for all with `az batchai experiment wait`, end all with `az batchai experiment terminate`.
+examples:
+  - name: Try six combinations, two at once.
+    text: az batchai job sweep --param lr=0.1,0.01 --param seed=0..2 --max-running 2 -- python3 train.py --lr {lr} --seed {seed}
+  - name: Draw ten learning rates on a logarithmic scale.
+    text: az batchai job sweep -n 'lr-{lr}' --param lr=log:1e-5..1e-1 --random 10 --seed 1 --dry-run -- python3 train.py --lr {lr}
+  - name: Sweep a job.json on a cluster of your own.
+    text: az batchai job sweep -g MyResourceGroup -w MyWorkspace -e MyExperiment -c MyCluster -f job.json --param size=1,2
+"""
+
+helps["batchai job metrics"] = """
+type: command
+short-summary: Show the metrics that a job has written.
+long-summary: They are read from metrics.json, JSON lines (*.jsonl, one object a line) and TensorBoard event files in the job's output directories, or by --pattern from the stdout of its first rank.
+examples:
+  - name: Show the metrics of a job.
+    text: az batchai job metrics -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob -o table
+  - name: Draw the loss that a script prints, in the terminal.
+    text: az batchai job metrics -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --pattern 'loss (?P<loss>[0-9.]+)' --plot
+"""
+
+helps["batchai job tensorboard"] = """
+type: command
+short-summary: Start your TensorBoard on the output of a job. Ctrl-C ends it.
+examples:
+  - name: Look at a job.
+    text: az batchai job tensorboard -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
 """
 
 helps["batchai job schema"] = """
@@ -306,7 +438,7 @@ examples:
 helps["batchai job validate"] = """
 type: command
 short-summary: Say what is wrong with a job.json, or how it would run.
-long-summary: The exit code is 0 where nothing is wrong, else 1.
+long-summary: The command line, the node, the files and the variables of each rank are printed. The exit code is 0 where nothing is wrong, else 1.
 examples:
   - name: Check the keys of a file.
     text: az batchai job validate -f job.json
@@ -324,8 +456,19 @@ examples:
     text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
   - name: Follow a job, beginning with the last 10 lines of each rank.
     text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --tail 10 --follow
+  - name: Print the lines of the last five minutes.
+    text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --since 5m
   - name: Print what the first rank wrote on stderr.
     text: az batchai job logs -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob --rank 0 --stderr
+"""
+
+helps["batchai job diagnose"] = """
+type: command
+short-summary: Say how a job stands and why, what it wrote last, and what to type next.
+long-summary: For a job that failed these are the rank, the node and the last lines of the process that failed first; for one that waits what its cluster lacks. With --output or --query the same as data.
+examples:
+  - name: Find out why a job failed, or why it waits.
+    text: az batchai job diagnose -g MyResourceGroup -w MyWorkspace -e MyExperiment -n MyJob
 """
 
 helps["batchai job terminate"] = """
@@ -370,6 +513,15 @@ examples:
     text: az batchai job node exec -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -L 6006:localhost:6006
 """
 
+helps["batchai job node ssh"] = """
+type: command
+short-summary: Open a shell on a node of a job with the OpenSSH client, or run a command there.
+long-summary: See `az batchai cluster node ssh`.
+examples:
+  - name: See the processes on the node of rank 0.
+    text: az batchai job node ssh -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob --rank 0 -- ps aux
+"""
+
 helps["batchai job file"] = """
 type: group
 short-summary: Read the output files of a job.
@@ -395,6 +547,37 @@ examples:
     text: az batchai job file stream -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -f stdout.txt
   - name: Follow a file in the output directory MODEL.
     text: az batchai job file stream -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -d MODEL -f training.log
+"""
+
+helps["batchai job file download"] = """
+type: command
+short-summary: Copy one of a job's output folders to this machine, with its subfolders.
+long-summary: What is there already, as large and of the same time, is left alone; a copy that was cut off goes on where it stopped.
+examples:
+  - name: Copy stdout, stderr and the logs to a folder.
+    text: az batchai job file download -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob --dest output
+  - name: Copy a subfolder of the output directory MODEL.
+    text: az batchai job file download -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -d MODEL -p checkpoints --dest checkpoints
+"""
+
+helps["batchai job file upload"] = """
+type: command
+short-summary: Copy a file or a folder of this machine into one of a job's output folders.
+long-summary: What is there already, as large and no older, is left alone.
+examples:
+  - name: Give a job a checkpoint to go on from.
+    text: az batchai job file upload -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -d MODEL --source train.py
+"""
+
+helps["batchai cluster file upload"] = """
+type: command
+short-summary: Copy a file or a folder of this machine to a share or container that a cluster mounts.
+long-summary: What is there already, as large and no older, is left alone.
+examples:
+  - name: Copy a script to the first share, $AZ_BATCHAI_MOUNT_ROOT/autoafs of auto storage.
+    text: az batchai cluster file upload -g MyResourceGroup -w MyWorkspace -c MyCluster --source train.py
+  - name: Copy it to a folder of the container.
+    text: az batchai cluster file upload -g MyResourceGroup -w MyWorkspace -c MyCluster --source train.py --path autobfs/code
 """
 
 helps["batchai file-server"] = """
@@ -516,6 +699,19 @@ long-summary: engines.json lies in the state folder; AZURE_BATCHAI_ENGINES names
 examples:
   - name: Find out whether the profiles work.
     text: az batchai local engines --check
+"""
+
+helps["batchai local doctor"] = """
+type: command
+short-summary: Say what this machine has for jobs, what is missing and what it would give.
+long-summary: |
+    A line for each: `ok`, `note`, `missing` (an optional part), `wrong` (something will fail). With --output or --query the findings are printed as those say. The service is neither needed nor started.
+    The exit code is 1 where something is wrong, else 0.
+examples:
+  - name: Look at this machine, the state folder and the service.
+    text: az batchai local doctor
+  - name: List what is missing, for a script.
+    text: az batchai local doctor --query "[?status=='missing'].check" -o tsv
 """
 
 helps["batchai local connection-string"] = """

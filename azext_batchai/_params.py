@@ -10,9 +10,9 @@ from typing import Any
 
 from azure.cli.core.commands.parameters import get_enum_type
 
-from azext_batchai import _completers, _validators
-from azext_batchai._validators import valid_name_or_id, valid_resource_id
-from azext_batchai.command_line import options
+from azext_batchai import _completers, _params_files, _validators
+from azext_batchai._validators import valid_resource_id
+from azext_batchai.command_line import durations, options
 
 
 def load_arguments(self: Any, _: Any) -> None:
@@ -24,6 +24,7 @@ def load_arguments(self: Any, _: Any) -> None:
     _job_node_and_file(self)
     _file_server(self)
     _local(self)
+    _params_files.load_arguments(self)
     with self.argument_context("batchai list-usages") as c:
         c.argument("location", options.location_type(self), help="Location whose usages and limits to list.")
 
@@ -43,12 +44,17 @@ def _workspace(self: Any) -> None:
 
 
 def _cluster(self: Any) -> None:
-    for verb in ("create", "show", "resize", "auto-scale", "delete"):
+    for verb in ("create", "show", "resize", "auto-scale", "diagnose", "delete"):
         with options.command(self, f"cluster {verb}") as c:
             options.workspace_name(c, id_part="name")
             options.name(c, "cluster_name", "cluster", ["--name", "-n"], id_part="child_name_1")
     with options.command(self, "cluster list") as c:
         options.workspace_name(c)
+    with options.command(self, "cluster usage") as c:
+        c.argument("resource_group_name", required=False, validator=_validators.valid_resource_group)
+        options.workspace_name(c)
+        options.name(c, "cluster_name", "cluster", ["--name", "-n"])
+        c.argument("since", options_list=["--since"], type=_validators.span, help="How far back: 7d, 12h, 30m.")
     with self.argument_context("batchai cluster resize") as c:
         c.argument("target", options_list=["--target", "-t"], type=_validators.count, help="Number of nodes to have.")
     with self.argument_context("batchai cluster auto-scale") as c:
@@ -144,44 +150,74 @@ def _cluster_create(self: Any) -> None:
         c.argument(
             "vm_priority",
             get_enum_type(["dedicated", "lowpriority"]),
+            type=_validators.vm_priority,
             options_list=["--vm-priority"],
-            help="Priority of the nodes. Low-priority nodes cost less and may be taken away at any time.",
+            help="Priority of the nodes. Low-priority nodes cost less and may be taken away at any time; `spot`, as "
+            "Azure calls them now, is the same.",
         )
 
 
 def _cluster_node_and_file(self: Any) -> None:
     # The documentation writes `cluster node list --name`.
-    for verb, more in (("node list", ["--name", "-n"]), ("node exec", []), ("file list", [])):
+    node_verbs = (("node list", ["--name", "-n"]), ("node exec", []), ("node ssh", []), ("node ssh-config", []))
+    for verb, more in (*node_verbs, ("file list", [])):
         with options.command(self, f"cluster {verb}") as c:
             options.workspace_name(c)
             options.name(c, "cluster_name", "cluster", ["--cluster", "-c", *more])
     _node_exec(self, "cluster")
+    _node_ssh(self, "cluster")
+    _private_key(self, "cluster node ssh-config")
+    with self.argument_context("batchai cluster node ssh-config") as c:
+        c.argument(
+            "write",
+            options_list=["--write"],
+            action="store_true",
+            help="Write the hosts to a file in ~/.ssh/batchai, and let ~/.ssh/config include it.",
+        )
     with self.argument_context("batchai cluster file list") as c:
         c.argument("path", options_list=["--path", "-p"], help="Subfolder of the setup task's output folder.")
         options.expiry(c)
 
 
+def _node_ssh(self: Any, noun: str) -> None:
+    _forward_and_login(self, noun, "ssh")
+    with self.argument_context(f"batchai {noun} node ssh") as c:
+        c.positional("words", nargs="*", metavar="COMMAND", help="What to run there, behind `--`. By default a shell.")
+
+
 def _node_exec(self: Any, noun: str) -> None:
+    _forward_and_login(self, noun, "exec")
     with self.argument_context(f"batchai {noun} node exec") as c:
         c.argument(
             "exec_command",
             options_list=["--exec"],
             help="Command line to run on the node. Without it, --address forwards ports until you press Ctrl-C.",
         )
+        options.password(c, "AZURE_BATCHAI_NODE_PASSWORD", "Password to log in with.")
+
+
+def _forward_and_login(self: Any, noun: str, verb: str) -> None:
+    _private_key(self, f"{noun} node {verb}")
+    with self.argument_context(f"batchai {noun} node {verb}") as c:
         c.argument(
             "node_id",
             options_list=["--node-id", "-n"],
+            completer=_completers.nodes,
             help=f"ID of the node, as `az batchai {noun} node list` shows it. By default the first node.",
         )
         c.argument(
             "address",
             options_list=["--address", "-L"],
             action="append",
-            help="Forward a port or UNIX socket of this machine to what the node reaches, as ssh does: "
+            help="Forward a port or UNIX socket of this machine to what the node reaches, as ssh does: `PORT` (the "
+            "node's own port of that number), "
             "`[BIND:]PORT:HOST:HOSTPORT`, `[BIND:]PORT:/NODE/SOCKET`, `/LOCAL/SOCKET:HOST:HOSTPORT` or "
             "`/LOCAL/SOCKET:/NODE/SOCKET`. It listens on 127.0.0.1 unless BIND says otherwise. Can be repeated.",
         )
-        options.password(c, "AZURE_BATCHAI_NODE_PASSWORD", "Password to log in with.")
+
+
+def _private_key(self: Any, scope: str) -> None:
+    with self.argument_context(f"batchai {scope}") as c:
         c.argument(
             "ssh_private_key",
             options_list=["--ssh-private-key", "-k"],
@@ -197,25 +233,59 @@ def _experiment(self: Any) -> None:
             options.name(c, "experiment_name", "experiment", ["--name", "-n"], id_part="resource_name")
     with options.command(self, "experiment list") as c:
         options.workspace_name(c)
+    _experiment_jobs(self)
+
+
+def _experiment_jobs(self: Any) -> None:
+    for verb in ("wait", "terminate", "resubmit"):
+        with options.command(self, f"experiment {verb}") as c:
+            options.workspace_name(c, id_part="name")
+            options.name(c, "experiment_name", "experiment", ["--name", "-n"], id_part="resource_name")
+    with self.argument_context("batchai experiment wait") as c:
+        c.argument(
+            "check_interval_sec",
+            options_list=["--interval"],
+            type=_validators.positive,
+            help="Most seconds between two looks at the jobs; the first looks come sooner.",
+        )
+        c.argument(
+            "timeout",
+            options_list=["--timeout"],
+            type=_validators.positive,
+            help="Most seconds to wait; then the command exits with 124 and the jobs go on. By default for ever.",
+        )
+    with self.argument_context("batchai experiment resubmit") as c:
+        c.argument("failed", options_list=["--failed"], action="store_true", help="Only the jobs that failed.")
+        c.argument(
+            "secret",
+            options_list=["--secret"],
+            action="append",
+            help="Secret of the jobs: NAME takes its value from your environment, NAME=- asks for it. Can be repeated.",
+        )
 
 
 def _job(self: Any) -> None:
-    for verb in ("create", "show", "wait", "logs", "resubmit", "terminate", "delete"):
+    for verb in ("create", "show", "wait", "logs", "resubmit", "diagnose", "terminate", "delete"):
         with options.command(self, f"job {verb}") as c:
             options.workspace_name(c, id_part="name")
-            options.name(c, "experiment_name", "experiment", ["--experiment", "-e"], id_part="child_name_1")
+            options.experiment_name(c, id_part="child_name_1")
             options.name(c, "job_name", "job", ["--name", "-n"], id_part="resource_name")
     with options.command(self, "job list") as c:
         options.workspace_name(c)
-        options.name(c, "experiment_name", "experiment", ["--experiment", "-e"])
-    with self.argument_context("batchai job create") as c:
+        options.experiment_name(c)
         c.argument(
-            "cluster",
-            options_list=["--cluster", "-c"],
+            "wide",
+            options_list=["--wide"],
+            action="store_true",
+            help="Let the table say when jobs started, how long they ran, and why they wait or failed, as it does on a "
+            "terminal that is wide enough.",
+        )
+    with self.argument_context("batchai job create") as c:
+        options.cluster_to_run_on(
+            c,
+            "Name of the cluster to run on, or its ARM ID where it is in another workspace. It may be left out where "
+            f"the configuration file has it as `cluster`.{options.configurable('cluster')}",
             id_part=None,
-            validator=valid_name_or_id("cluster", "cluster"),
-            help="Name of the cluster to run on, or its ARM ID where it is in another workspace. It may be left out "
-            "where the configuration file has it as `cluster`.",
         )
     options.config_file_argument(self, "batchai job create")
     options.storage_mounts(self, "batchai job create", "AZ_BATCHAI_JOB_MOUNT_ROOT", "on the job's nodes while it runs")
@@ -231,6 +301,12 @@ def _job(self: Any) -> None:
             options_list=["--timeout"],
             type=_validators.positive,
             help="Most seconds to wait; then the command exits with 124 and the job goes on. By default for ever.",
+        )
+        c.argument(
+            "any_job",
+            options_list=["--any"],
+            action="store_true",
+            help="In place of --name: wait for the first of the experiment's jobs that ends, and print it.",
         )
 
     with self.argument_context("batchai job create") as c:
@@ -248,6 +324,7 @@ def _job(self: Any) -> None:
         )
     _job_files(self)
     _job_run(self)
+    _job_sweep(self)
     _job_again(self)
     with self.argument_context("batchai job logs") as c:
         c.argument(
@@ -258,6 +335,13 @@ def _job(self: Any) -> None:
         )
         c.argument("stderr", options_list=["--stderr"], action="store_true", help="Show stderr in place of stdout.")
         c.argument("tail", options_list=["--tail"], type=_validators.count, help="Only that many last lines of each.")
+        c.argument(
+            "since",
+            options_list=["--since"],
+            type=durations.moment,
+            help="Only lines from then on: `5m`, `2h` or a time such as 2026-01-31T12:00. It goes by the times that "
+            "lines begin with and by when files were last written to.",
+        )
         c.argument("follow", options_list=["--follow"], action="store_true", help="Go on until the job has ended.")
         c.argument(
             "timestamps",
@@ -283,13 +367,7 @@ def _job_again(self: Any) -> None:
             validator=_validators.valid_name("new_name", "job"),
             help="Name of the new job. By default the old one's with a number.",
         )
-        c.argument(
-            "cluster",
-            options_list=["--cluster", "-c"],
-            id_part=None,
-            validator=valid_name_or_id("cluster", "cluster"),
-            help="Name of another cluster to run on, or its ARM ID.",
-        )
+        options.cluster_to_run_on(c, "Name of another cluster to run on, or its ARM ID.", id_part=None)
         c.argument(
             "settings",
             options_list=["--set"],
@@ -307,15 +385,7 @@ def _job_again(self: Any) -> None:
 
 def _job_run(self: Any) -> None:
     with options.command(self, "job run") as c:
-        c.positional(
-            "words",
-            nargs="*",
-            help="The command line, after `--`. One word is a line of the shell's. On this machine it begins in "
-            "the current folder.",
-        )
-        c.argument("resource_group_name", options_list=["--resource-group", "-g"], help="Name of the resource group.")
-        options.workspace_name(c)
-        options.name(c, "experiment_name", "experiment", ["--experiment", "-e"])
+        _command_line(c)
         c.argument(
             "job_name",
             options_list=["--name", "-n"],
@@ -323,37 +393,16 @@ def _job_run(self: Any) -> None:
             help="Name of the job. By default a new one.",
         )
         c.argument(
-            "cluster",
-            options_list=["--cluster", "-c"],
-            validator=valid_name_or_id("cluster", "cluster"),
-            help="Name of the cluster to run on, or its ARM ID.",
-        )
-        c.argument(
-            "json_file",
-            options_list=["--config-file", "-f"],
-            help="A job.json in place of a command line (docs/job.md).",
-        )
-        c.argument("nodes", options_list=["--nodes"], type=_validators.positive, help="Number of nodes. By default 1.")
-        c.argument(
-            "processes",
-            options_list=["--processes"],
-            type=_validators.positive,
-            help="Number of processes over all nodes. By default one for each node.",
-        )
-        c.argument(
-            "toolkit",
-            get_enum_type(["custom", "custommpi", "pytorch", "horovod", "chainer"]),
-            options_list=["--toolkit"],
-            help="What starts the processes. By default custom for one; for several pytorch, which needs no MPI, where "
-            "the command line is a Python script, else custommpi.",
-        )
-        c.argument("image", options_list=["--image"], help="Container image to run in.")
-        c.argument("env", options_list=["--env"], action="append", help="Variable NAME=VALUE. Can be repeated.")
-        c.argument(
             "secret",
             options_list=["--secret"],
             action="append",
             help="Secret variable: NAME takes its value from your environment, NAME=- asks for it. Can be repeated.",
+        )
+        c.argument(
+            "download",
+            options_list=["--download"],
+            help="Folder to copy the job's output to when it has ended. A command line may write to "
+            "$AZ_BATCHAI_OUTPUT_RESULTS then.",
         )
         c.argument("detach", options_list=["--detach"], action="store_true", help="Do not follow the job; show it.")
         c.argument(
@@ -364,6 +413,84 @@ def _job_run(self: Any) -> None:
         )
         c.argument(
             "dry_run", options_list=["--dry-run"], action="store_true", help="Only print the job.json, without secrets."
+        )
+
+
+def _command_line(c: Any) -> None:
+    """The options of a job that is a command line or a file, and of where it runs."""
+    c.positional(
+        "words",
+        nargs="*",
+        help="The command line, after `--`. One word is a line of the shell's. On this machine it begins in "
+        "the current folder.",
+    )
+    c.argument("resource_group_name", options_list=["--resource-group", "-g"], help="Name of the resource group.")
+    options.workspace_name(c)
+    options.experiment_name(c)
+    text = f"Name of the cluster to run on, or its ARM ID.{options.configurable('cluster')}"
+    options.cluster_to_run_on(c, text, configured_default="cluster")
+    c.argument(
+        "json_file",
+        options_list=["--config-file", "-f"],
+        help="A job.json in place of a command line (docs/job.md).",
+    )
+    c.argument("nodes", options_list=["--nodes"], type=_validators.positive, help="Number of nodes. By default 1.")
+    c.argument(
+        "processes",
+        options_list=["--processes"],
+        type=_validators.positive,
+        help="Number of processes over all nodes. By default one for each node.",
+    )
+    c.argument(
+        "toolkit",
+        get_enum_type(["custom", "custommpi", "pytorch", "horovod", "chainer"]),
+        options_list=["--toolkit"],
+        help="What starts the processes. By default custom for one; for several pytorch, which needs no MPI, where "
+        "the command line is a Python script, else custommpi.",
+    )
+    c.argument("image", options_list=["--image"], help="Container image to run in.")
+    c.argument("env", options_list=["--env"], action="append", help="Variable NAME=VALUE. Can be repeated.")
+    _params_files.source(c)
+
+
+def _job_sweep(self: Any) -> None:
+    with options.command(self, "job sweep") as c:
+        _command_line(c)
+        c.argument(
+            "name_pattern",
+            options_list=["--name", "-n"],
+            help="Name of the jobs, such as 'lr-{lr}' or 'try-{number}'; what cannot be in a name becomes `_`. Where "
+            "it makes the same name twice, numbers are added.",
+        )
+        c.argument(
+            "param",
+            options_list=["--param"],
+            action="append",
+            help="NAME=VALUES: `0.1,0.01`, whole numbers `0..4`, steps `0..1:0.25`, five on a logarithmic scale "
+            "`log:1e-5..1e-1:5`. With --random also `0.1..0.9` and `log:1e-5..1e-1`. Can be repeated.",
+        )
+        c.argument(
+            "param_file",
+            options_list=["--param-file"],
+            help='JSON or YAML file with parameters: {"lr": [0.1, 0.01], "seed": "0..4"}. Those of --param come first.',
+        )
+        c.argument(
+            "random",
+            options_list=["--random"],
+            type=_validators.positive,
+            help="Draw that many combinations in place of trying all.",
+        )
+        c.argument(
+            "seed", options_list=["--seed"], type=_validators.count, help="Draw the same as with this seed before."
+        )
+        c.argument(
+            "max_running",
+            options_list=["--max-running"],
+            type=_validators.positive,
+            help="Most of these jobs to run at once. The embedded service keeps it, whoever is connected.",
+        )
+        c.argument(
+            "dry_run", options_list=["--dry-run"], action="store_true", help="Only print the jobs, without secrets."
         )
 
 
@@ -391,29 +518,32 @@ def _job_files(self: Any) -> None:
     with options.command(self, "job validate") as c:
         options.workspace_name(c)
         c.argument("resource_group_name", required=False)
-        c.argument(
-            "cluster",
-            options_list=["--cluster", "-c"],
-            validator=valid_name_or_id("cluster", "cluster"),
-            help="Name of the cluster to hold the job against, or its ARM ID.",
-        )
+        options.cluster_to_run_on(c, "Name of the cluster to hold the job against, or its ARM ID.")
 
 
 _TOOLKITS = ("custom", "custommpi", "pytorch", "tensorflow", "horovod", "chainer", "cntk", "caffe", "caffe2")
 
 
 def _job_node_and_file(self: Any) -> None:
-    for verb in ("node list", "node exec", "file list", "file stream"):
+    for verb in ("node list", "node exec", "node ssh", "file list", "file stream"):
         with options.command(self, f"job {verb}") as c:
             options.workspace_name(c)
-            options.name(c, "experiment_name", "experiment", ["--experiment", "-e"])
+            options.experiment_name(c)
             options.name(c, "job_name", "job", ["--job", "-j"])
     _node_exec(self, "job")
+    _node_ssh(self, "job")
+    with self.argument_context("batchai job node ssh") as c:
+        c.argument(
+            "rank",
+            options_list=["--rank"],
+            help="Rank whose node to log in to, as the job's files are named by. By default the first.",
+        )
     for verb in ("list", "stream"):
         with self.argument_context(f"batchai job file {verb}") as c:
             c.argument(
                 "output_directory_id",
                 options_list=["--output-directory-id", "-d"],
+                completer=_completers.output_directories,
                 help="`stdouterr` for stdout, stderr and the logs, or the ID of one of the job's `outputDirectories`.",
             )
             c.argument("path", options_list=["--path", "-p"], help="Subfolder of that folder.")
@@ -424,6 +554,7 @@ def _job_node_and_file(self: Any) -> None:
             "file_name",
             options_list=["--file-name", "-f"],
             validator=_validators.valid_file_name,
+            completer=_completers.files,
             help="Name of the file to follow.",
         )
 

@@ -105,6 +105,11 @@ def count(text: str) -> int:
     return _integer(text, 0, None, "a number of nodes, 0 or more")
 
 
+def vm_priority(text: str) -> str:
+    """`spot` is what Azure calls low priority now."""
+    return "lowpriority" if text.lower() == "spot" else text
+
+
 def positive(text: str) -> int:
     return _integer(text, 1, None, "a whole number, 1 or more")
 
@@ -115,6 +120,16 @@ def names(text: str) -> list[str]:
     if not found:
         raise argparse.ArgumentTypeError(f"'{text}' names nothing")
     return found
+
+
+def span(text: str) -> int:
+    """`7d`, `12h` or `30m`, in seconds."""
+    from azext_batchai.command_line.durations import seconds_of
+
+    seconds = seconds_of(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"'{text}' is no time such as 7d, 12h or 30m")
+    return seconds
 
 
 def expiry(text: str) -> int:

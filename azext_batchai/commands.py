@@ -35,7 +35,7 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
     with group("batchai cluster", "cluster", clients.clusters) as g:
         g.custom_command("create", "create_cluster", client_factory=clients.batchai)
         g.custom_command("list", "list_clusters", table_transformer=table.clusters)
-        g.custom_show_command("show", "show_cluster", table_transformer=table.clusters)
+        g.custom_show_command("show", "show_cluster", table_transformer=table.one_cluster)
         g.custom_command("resize", "resize_cluster")
         g.custom_command("auto-scale", "auto_scale_cluster")
         g.custom_command("delete", "delete_cluster", **destructive)
@@ -53,9 +53,14 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_show_command("show", "show_experiment", table_transformer=table.experiments)
         g.custom_command("delete", "delete_experiment", **destructive)
 
+    with group("batchai experiment", "experiment_jobs", clients.batchai) as g:
+        g.custom_command("wait", "wait_for_experiment")
+        g.custom_command("terminate", "terminate_experiment", **destructive)
+        g.custom_command("resubmit", "resubmit_experiment")
+
     with group("batchai job", "job", clients.jobs) as g:
         g.custom_command("create", "create_job", client_factory=clients.batchai)
-        g.custom_command("list", "list_jobs", table_transformer=table.jobs)
+        g.custom_command("list", "list_jobs", client_factory=clients.batchai, table_transformer=table.job_list)
         g.custom_show_command("show", "show_job", client_factory=clients.batchai, table_transformer=table.job)
         g.custom_command("init", "init_job", client_factory=None)
         g.custom_command("schema", "show_schema", client_factory=None)
@@ -69,13 +74,51 @@ def _load_batchai(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_command("run", "run_job")
         g.custom_command("resubmit", "resubmit_job", client_factory=clients.batchai)
 
+    with group("batchai job", "diagnose", clients.batchai) as g:
+        g.custom_command("diagnose", "diagnose_job")
+
+    with group("batchai cluster", "diagnose", clients.batchai) as g:
+        g.custom_command("diagnose", "diagnose_cluster")
+
+    with group("batchai cluster node", "node_ssh", clients.clusters) as g:
+        g.custom_command("ssh", "ssh_to_node")
+        g.custom_command("ssh-config", "show_ssh_config")
+
+    with group("batchai job node", "node_ssh", clients.batchai) as g:
+        g.custom_command("ssh", "ssh_to_job_node")
+
+    with group("batchai cluster", "usage", None) as g:
+        g.custom_command("usage", "show_cluster_usage", table_transformer=table.cluster_usage)
+
+    with group("batchai job", "sweep", None) as g:
+        g.custom_command("sweep", "sweep_jobs", table_transformer=table.sweep)
+
     with group("batchai job node", "node", clients.batchai) as g:
         g.custom_command("list", "list_job_nodes", table_transformer=table.nodes)
         g.custom_command("exec", "exec_on_job_node")
 
     with group("batchai job file", "job_file", clients.batchai) as g:
-        g.custom_command("list", "list_files", table_transformer=table.files)
+        g.custom_command("list", "show_files", table_transformer=table.files)
         g.custom_command("stream", "stream_file")
+
+    with group("batchai job file", "job_transfer", clients.batchai) as g:
+        g.custom_command("download", "download_files")
+        g.custom_command("upload", "upload_to_job")
+
+    with group("batchai cluster file", "job_transfer", clients.batchai) as g:
+        g.custom_command("upload", "upload_to_cluster")
+
+    with group("batchai job", "metrics", clients.batchai) as g:
+        g.custom_command("metrics", "show_metrics", table_transformer=table.metrics)
+
+    with group("batchai experiment", "metrics", clients.batchai) as g:
+        g.custom_command("compare", "compare_jobs", table_transformer=table.comparison)
+
+    with group("batchai job", "tensorboard", clients.batchai) as g:
+        g.custom_command("tensorboard", "show_job")
+
+    with group("batchai experiment", "tensorboard", clients.batchai) as g:
+        g.custom_command("tensorboard", "show_experiment")
 
     with group("batchai file-server", "file_server", clients.batchai) as g:
         g.custom_command("create", "create_file_server", **long_running)
@@ -94,6 +137,7 @@ def _load_local(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_command("down", "stop_service")
         g.custom_command("logs", "show_logs")
         g.custom_command("engines", "list_engines")
+        g.custom_command("doctor", "examine_machine", table_transformer=table.findings)
         g.custom_command("preempt", "preempt_node")
         g.custom_command("env", "show_environment")
         g.custom_command("run", "run_program")

@@ -227,7 +227,11 @@ def files(service: Service, source: Path, folder: Path, rounds: int) -> list[Row
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks/storage.py")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured, with both in turn")
-    options = parser.parse_args()
+    print(report(parser.parse_args().rounds))
+
+
+def report(rounds: int) -> str:
+    """The table of storage, and what its figures are."""
     absent = _install()
     with tempfile.TemporaryDirectory(prefix="batchai-bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
@@ -240,12 +244,11 @@ def main() -> None:
         if not absent:
             (folder / "azurite").mkdir()
             theirs = stack.enter_context(_azurite(folder / "azurite"))
-        rows = blobs(_ours(service), theirs, source, options.rounds)
-        rows += files(service, source, folder, options.rounds)
-    print(table(rows), end="\n\n")
-    if absent:
-        print(f"Azurite is not compared with: {absent}.")
-    print(
+        rows = blobs(_ours(service), theirs, source, rounds)
+        rows += files(service, source, folder, rounds)
+    missing = f"Azurite is not compared with: {absent}.\n" if absent else ""
+    return (
+        f"{table(rows)}\n\n{missing}"
         "Medians; a ratio is the median (and quartiles) of the ratios of times of pairs measured in turn, with the\n"
         "same client library in this process: below 1 the embedded service is faster. RSS: the peak since the start,\n"
         "less what the service had before the line's measurements."

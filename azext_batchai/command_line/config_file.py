@@ -55,6 +55,20 @@ def read(path: str) -> tuple[str, dict[str, Any]]:
         _refuse(f"{name} is nested too deeply.")
 
 
+def read_object(path: str, option: str) -> dict[str, Any]:
+    """The object that a file of another option holds, as `read` reads it. Raises as `load`."""
+    from azure.cli.core.azclierror import AzCLIError
+
+    try:
+        content = _parse(path, _read(path))
+        if not isinstance(content, dict):
+            _refuse(f"{path} holds {_kind(content)} where an object ({{...}}) is expected.")
+    except AzCLIError as error:
+        error.recommendations = [f"Check the file given with {option}."]
+        raise
+    return {str(key): value for key, value in content.items()}
+
+
 def write_new(path: str, content: dict[str, Any]) -> None:
     """Write a configuration file. Raises FileOperationError where there is one already or it cannot be written."""
     from azure.cli.core.azclierror import FileOperationError

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+from datetime import datetime, timedelta, timezone
 
 _ISO = re.compile(r"P(?!$)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?")
 # As az prints one: Python's own form.
@@ -31,3 +33,26 @@ def likely(value: object) -> str:
         return ""
     number, unit = match[1], (match[2] or "s")[0].upper()
     return f"P{number}{unit}" if unit in "DW" else f"PT{number}{unit}"
+
+
+_SECONDS = {"S": 1, "M": 60, "H": 3600, "D": 86400, "W": 604800}
+
+
+def seconds_of(text: str) -> int | None:
+    """The seconds of `30m`, `12h` or `7d`; None for what is no such time."""
+    match = _SHORT.fullmatch(text.strip())
+    return int(match[1]) * _SECONDS[(match[2] or "s")[0].upper()] if match else None
+
+
+def moment(text: str) -> datetime:
+    """`5m`: so long ago; or a time such as 2026-01-31T12:00, of this machine's zone where it names none.
+
+    Raises ArgumentTypeError.
+    """
+    seconds = seconds_of(text)
+    try:
+        if seconds is not None:
+            return datetime.now(timezone.utc) - timedelta(seconds=seconds)
+        return datetime.fromisoformat(text.strip().replace("Z", "+00:00")).astimezone()
+    except (OverflowError, ValueError):
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a duration such as 5m nor a time") from None

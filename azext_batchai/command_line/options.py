@@ -16,7 +16,9 @@ from azext_batchai._validators import valid_mount_path, valid_name, valid_name_o
 def command(self: Any, verb: str) -> Iterator[Any]:
     """The scope of one command that works in a resource group."""
     with self.argument_context(f"batchai {verb}") as c:
-        c.argument("resource_group_name", validator=_validators.valid_resource_group)
+        c.argument(
+            "resource_group_name", validator=_validators.valid_resource_group, completer=_completers.groups
+        )
         yield c
 
 
@@ -24,9 +26,41 @@ def workspace_name(c: Any, options_list: list[str] | None = None, id_part: str |
     name(c, "workspace_name", "workspace", options_list or ["--workspace", "-w"], id_part)
 
 
+def experiment_name(c: Any, id_part: str | None = None) -> None:
+    name(c, "experiment_name", "experiment", ["--experiment", "-e"], id_part)
+
+
 def name(c: Any, dest: str, noun: str, options_list: list[str], id_part: str | None = None) -> None:
+    # A default is for where things are, never for what is made, shown or deleted.
+    place = _DEFAULTS.get(noun) in options_list
     c.argument(
-        dest, options_list=options_list, id_part=id_part, validator=valid_name(dest, noun), help=f"Name of the {noun}."
+        dest,
+        options_list=options_list,
+        id_part=id_part,
+        validator=valid_name(dest, noun),
+        completer=_completers.names_of(noun),
+        help=f"Name of the {noun}.{configurable(noun) if place else ''}",
+        **({"configured_default": noun} if place else {}),
+    )
+
+
+# What az keeps a default for -> the option by which it is the place of something else.
+_DEFAULTS = {"workspace": "-w", "experiment": "-e", "cluster": "-c"}
+
+
+def configurable(noun: str) -> str:
+    """The sentence of the help on the default that az keeps for it."""
+    return f" You can configure the default {noun} using `az config set defaults.{noun}=NAME`."
+
+
+def cluster_to_run_on(c: Any, text: str, **more: Any) -> None:
+    c.argument(
+        "cluster",
+        options_list=["--cluster", "-c"],
+        validator=valid_name_or_id("cluster", "cluster"),
+        completer=_completers.names_of("cluster"),
+        help=text,
+        **more,
     )
 
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import itertools
 import shutil
 import sys
+import time
 from typing import Any
+
+from knack.log import get_logger
+
+from azext_batchai.command_line.exit_status import ExitStatus
+
+logger = get_logger(__name__)
 
 # How often a waiting spinner turns, in seconds; a wait itself ends the moment its operation does.
 _TURN = 0.1
+# From how many seconds on it is said how long it takes.
+_LONG = 2
 
 
 class Spinner:
@@ -19,6 +28,7 @@ class Spinner:
         self.visible = not disabled and bool(sys.stderr and sys.stderr.isatty())
         self._frames = itertools.cycle("|/-\\")
         self._shown = False
+        self._begun = time.monotonic()
 
     def __enter__(self) -> Spinner:
         return self
@@ -28,8 +38,10 @@ class Spinner:
 
     def show(self, message: str) -> None:
         if self.visible:
-            width = shutil.get_terminal_size().columns - 3
-            sys.stderr.write(f"\r\x1b[K{next(self._frames)} {message[:width]}")
+            seconds = int(time.monotonic() - self._begun)
+            elapsed = f"  {_clock(seconds)}" if seconds >= _LONG else ""
+            width = max(shutil.get_terminal_size().columns - 3 - len(elapsed), 0)
+            sys.stderr.write(f"\r\x1b[K{next(self._frames)} {message[:width]}{elapsed}")
             sys.stderr.flush()
             self._shown = True
 
@@ -41,15 +53,33 @@ class Spinner:
             self._shown = False
 
 
+def _clock(seconds: int) -> str:
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def say(cli_ctx: Any, text: str) -> None:
+    """Tell on stderr what is no warning; --only-show-errors turns it off, too."""
+    if not cli_ctx.only_show_errors and sys.stderr:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
 def finish(cli_ctx: Any, poller: Any, message: str) -> Any:
-    """Wait for a long-running operation and return its result.
+    """Wait for a long-running operation and return its result; Ctrl-C ends az, not the operation.
 
     azure-cli's own wait looks only every 0.5 s whether the operation has ended; this one ends with it.
     """
     with Spinner(cli_ctx) as spinner:
-        while not poller.done():
-            spinner.show(message)
-            poller.wait(_TURN)
+        try:
+            while not poller.done():
+                spinner.show(message)
+                poller.wait(_TURN)
+        except KeyboardInterrupt:
+            spinner.clear()
+            logger.warning("%s: no longer waiting for it; it goes on.", message)
+            sys.exit(ExitStatus.INTERRUPTED)
     return poller.result()
 
 

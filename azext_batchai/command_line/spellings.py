@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from azext_batchai.command_line.exit_status import ExitStatus
+from azext_batchai.command_line.suggestions import instead_of
 
 Words = tuple[str, ...]
+NO_NAME = "-"  # in the place of a name that was not given
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ _LOCATION = dict.fromkeys(("--location", "-l"), _WORKSPACE_LOCATION)
 _ADMIN = {"--admin-user-name": "--user-name", "-c": "--config-file"}
 _NODE_CLUSTER = {"--name": "--cluster", "--cluster-name": "--cluster", "-r": "--cluster"}
 _JOB = {"--job-name": "--job"}
+_JOB_OR_FILE = "name the file with -f (--file-name) and the job with -j (--job)"
 
 _OPTIONS: dict[Words, Spellings] = {
     ("cluster", "create"): Spellings({**_MOUNTS, **_ADMIN}, {**_LOCATION, **_NFS_GROUP}),
@@ -51,8 +54,9 @@ _OPTIONS: dict[Words, Spellings] = {
     ("cluster", "node", "list"): Spellings({"--cluster-name": "--cluster", "-r": "--cluster"}),
     ("cluster", "node", "exec"): Spellings(_NODE_CLUSTER),
     ("cluster", "file", "list"): Spellings({**_NODE_CLUSTER, "-n": "--cluster"}),
+    ("job", "list"): Spellings({"--w": "--workspace"}),  # as it was before there was --wide
     ("job", "file", "list"): Spellings(_JOB),
-    ("job", "file", "stream"): Spellings(_JOB),
+    ("job", "file", "stream"): Spellings(_JOB, dict.fromkeys(("--name", "-n"), _JOB_OR_FILE)),
 }
 # Commands of 2017 -> today's, with what their options were called.
 _COMMANDS: dict[Words, tuple[Words, Spellings]] = {
@@ -62,7 +66,7 @@ _COMMANDS: dict[Words, tuple[Words, Spellings]] = {
     ("job", "stream-file"): (
         ("job", "file", "stream"),
         # Which of the two --name meant has changed over the years.
-        Spellings(_JOB, dict.fromkeys(("--name", "-n"), "name the job with --job and the file with --file-name")),
+        Spellings(_JOB, dict.fromkeys(("--name", "-n"), _JOB_OR_FILE)),
     ),
     ("usage", "show"): (("list-usages",), Spellings()),
 }
@@ -79,10 +83,13 @@ def modernize(args: list[str]) -> None:
         _rename_options(args, command, spellings)
         count = len(words)
         args[:] = [words[0], *command, *args[count:]]
+    meant = instead_of(command)
+    if meant:
+        _refuse(f"There is no `az batchai {' '.join(command[:2])}`.", f"Did you mean `az batchai {meant}`?")
     if command in _OPTIONS:
         _rename_options(args, command, _OPTIONS[command])
-    if command == ("job", "create"):
-        _leave_cluster_to_the_file(args)
+    if command == ("job", "wait") and "--any" in args:
+        _name_no_job(args)
 
 
 def _rename_options(args: list[str], command: Words, spellings: Spellings) -> None:
@@ -94,17 +101,13 @@ def _rename_options(args: list[str], command: Words, spellings: Spellings) -> No
             args[index] = spellings.renamed[option] + (f"={value}" if value else "")
 
 
-def _leave_cluster_to_the_file(args: list[str]) -> None:
-    """Say that the configuration file names the cluster, where the command line does not.
-
-    The parser requires --cluster, as it always has; the module took an empty one as this.
-    """
+def _name_no_job(args: list[str]) -> None:
+    """Fill in the name that the parser requires of `job wait`, where any job will do."""
     given = any(
-        option == "-c" or (len(option) > len("--c") and "--cluster".startswith(option))
-        for option, _ in map(_split, args)
+        option == "-n" or (len(option) > len("--n") and "--name".startswith(option)) for option, _ in map(_split, args)
     )
-    if not given and not {"-h", "--help"}.intersection(args):
-        args.append("--cluster=")
+    if not given and "--ids" not in args:
+        args.append(f"--name={NO_NAME}")
 
 
 def _split(argument: str) -> tuple[str, str]:
@@ -117,11 +120,11 @@ def _split(argument: str) -> tuple[str, str]:
     return "", ""
 
 
-def _refuse(message: str) -> NoReturn:
-    """End az as the parser does for an option it does not know."""
+def _refuse(message: str, recommendation: str | None = None) -> NoReturn:
+    """End az as the parser does for a command or option it does not know."""
     from azure.cli.core.azclierror import UnrecognizedArgumentError
 
-    error = UnrecognizedArgumentError(message)
+    error = UnrecognizedArgumentError(message, recommendation=recommendation)
     error.print_error()
     error.send_telemetry()
     sys.exit(ExitStatus.WRONG_COMMAND_LINE)

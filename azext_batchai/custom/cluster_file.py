@@ -5,20 +5,22 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+import sys
 from typing import Any
-from urllib.parse import urlsplit
 
-from azext_batchai.storage import accounts, data_plane
-from azext_batchai.transport.arm import STORAGE_API, Arm
+from knack.log import get_logger
+
+from azext_batchai import _client_factory as clients
+from azext_batchai.storage import data_plane, places
 from azext_batchai.transport.http import session as http_session
 
-_MOUNT_ROOT = "$AZ_BATCHAI_MOUNT_ROOT"
+logger = get_logger(__name__)
 # What a folder is called that is not there (yet).
 _NO_FOLDER = {"ResourceNotFound", "ParentNotFound"}
 
 
 def list_files(
+    cmd: Any,
     client: Any,
     resource_group_name: str,
     workspace_name: str,
@@ -31,7 +33,9 @@ def list_files(
     task = cluster.node_setup.setup_task if cluster.node_setup else None
     if not task:
         return []
-    place = _locate(client, cluster, task, str(path))
+    place = _locate(client, clients.is_local(cmd.cli_ctx), cluster, task, str(path))
+    if place.local and sys.stderr.isatty():
+        logger.warning("These files are in %s", place.local)
     try:
         entries = list(place.folder.list(http_session(), place.path))
     except data_plane.StorageError as error:
@@ -53,57 +57,22 @@ def list_files(
     ]
 
 
-@dataclass(frozen=True)
-class _Place:
-    folder: data_plane.Share | data_plane.Container
-    path: str
-
-
-def _locate(client: Any, cluster: Any, task: Any, path: str) -> _Place:
-    """The share or container and the path in it. Raises InvalidArgumentValueError where it is neither."""
+def _locate(client: Any, is_local: bool, cluster: Any, task: Any, path: str) -> places.Place:
+    """Where a path of the task's output is. Raises InvalidArgumentValueError where it is on no share or container."""
     prefix = posixpath.normpath(task.std_out_err_path_prefix or "")
-    volumes = cluster.node_setup.mount_volumes
-    suffix = task.std_out_err_path_suffix
     inside = posixpath.normpath(path.replace("\\", "/"))
     if inside.startswith(("/", "..")):
         raise _refusal(f"--path '{path}' is not below the output folder of the setup task.", "Give a relative path.")
-    if volumes and suffix:
-        for share in volumes.azure_file_shares or []:
-            rest = _below(prefix, share.relative_mount_path)
-            if rest is not None:
-                account = _account(client, share.account_name, "file")
-                name, _, root = urlsplit(share.azure_file_url).path.strip("/").partition("/")
-                return _Place(account.share(name), posixpath.normpath(posixpath.join(root, rest, suffix, inside)))
-        for blobs in volumes.azure_blob_file_systems or []:
-            rest = _below(prefix, blobs.relative_mount_path)
-            if rest is not None:
-                account = _account(client, blobs.account_name, "blob")
-                folder = account.container(blobs.container_name)
-                return _Place(folder, posixpath.normpath(posixpath.join(rest, suffix, inside)))
+    if task.std_out_err_path_suffix:
+        whole = posixpath.join(prefix, task.std_out_err_path_suffix, inside)
+        place = places.locate(client, is_local, cluster.node_setup.mount_volumes, whole)
+        if place:
+            return place
     raise _refusal(
         f"The output of the setup task is in {prefix}, not on an Azure file share or blob container of the cluster.",
         "Files can be listed there only. Log in to a node to see others (`az batchai cluster node exec`), "
         "or create the cluster with a --setup-task-output below the mount path of a share or container.",
     )
-
-
-def _below(path: str, mount_path: str) -> str | None:
-    """The part of `path` below a mount, '' for the mount itself; None where it is elsewhere."""
-    mount = posixpath.normpath(posixpath.join(_MOUNT_ROOT, mount_path))
-    if path == mount:
-        return ""
-    return path.removeprefix(mount + "/") if path.startswith(mount + "/") else None
-
-
-def _account(client: Any, name: str, kind: str) -> data_plane.Account:
-    """The storage account of the subscription with this name, at its endpoint for this kind of storage."""
-    arm = Arm(client)
-    path = accounts.find_account(arm, name)
-    resource = arm.get(path, STORAGE_API)
-    endpoint = resource.get("properties", {}).get("primaryEndpoints", {}).get(kind)
-    if not endpoint:
-        raise _refusal(f"The storage account {name} has no {kind} endpoint.", "Choose an account that has one.")
-    return data_plane.Account(name, accounts.key_of(arm, path), endpoint)
 
 
 def _refusal(message: str, recommendation: str) -> Exception:

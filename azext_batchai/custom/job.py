@@ -24,7 +24,7 @@ def create_job(  # pylint: disable=too-many-locals
     experiment_name: str,
     job_name: str,
     json_file: str,
-    cluster: str,
+    cluster: str | None = None,
     nfs: str | None = None,
     nfs_mount_path: str = "nfs",
     azure_file_share: str | None = None,
@@ -44,7 +44,7 @@ def create_job(  # pylint: disable=too-many-locals
     from azext_batchai.transport.existing import refuse_existing
 
     job = config_file.load(json_file, "JobCreateParameters", strict)
-    cluster = cluster or _cluster_of(job)
+    cluster = cluster or _cluster_of(cmd.cli_ctx, job)
     refuse_existing(client.jobs.get, "job", resource_group_name, workspace_name, experiment_name, job_name)
     existing = client.clusters.get(*locate(cluster, resource_group_name, workspace_name))
     job.cluster = models.ResourceId(id=existing.id)
@@ -115,7 +115,7 @@ def validate_job(
 
 
 def _how_it_runs(job: Any) -> dict[str, Any]:
-    from azext_batchai.jobs import ranks
+    from azext_batchai.jobs import plan, ranks
     from azext_batchai.jobs.checks import TOOLKITS
 
     properties = job.serialize()["properties"]
@@ -127,6 +127,7 @@ def _how_it_runs(job: Any) -> dict[str, Any]:
         "stdOutErrPathPrefix": job.std_out_err_path_prefix,
         "settings": properties[TOOLKITS[toolkit]],
         "files": [ranks.file_of(stream, rank) for rank in ranks.ranks(job) for stream in ("stdout", "stderr")],
+        "ranks": plan.processes(job, toolkit, properties[TOOLKITS[toolkit]]),
     }
 
 
@@ -160,8 +161,18 @@ def without_secrets(value: Any) -> Any:
     return shown
 
 
-def list_jobs(client: Any, resource_group_name: str, workspace_name: str, experiment_name: str) -> Any:
-    return list(client.list_by_experiment(resource_group_name, workspace_name, experiment_name))
+def list_jobs(
+    cmd: Any, client: Any, resource_group_name: str, workspace_name: str, experiment_name: str, wide: bool = False
+) -> Any:
+    """The jobs; for a table that somebody sees also why they wait or failed."""
+    from azext_batchai import _format
+    from azext_batchai.command_line import report
+    from azext_batchai.jobs import listing
+
+    jobs = list(client.jobs.list_by_experiment(resource_group_name, workspace_name, experiment_name))
+    why_of = listing.reasons(client, jobs) if listing.is_wide(cmd.cli_ctx, wide) else None
+    _format.job_list.prepare(why_of, None if wide else report.columns())
+    return jobs
 
 
 def show_job(
@@ -201,14 +212,44 @@ def wait_for_job(
     job_name: str,
     check_interval_sec: int = 15,
     timeout: int | None = None,
-) -> None:
-    """Wait until the job has ended, and exit as it did; with 124 when it has not ended in `timeout` seconds."""
+    any_job: bool = False,
+) -> Any:
+    """Wait until the job has ended, and exit as it did; with 124 when it has not ended in `timeout` seconds.
+
+    With `any_job` until the first of the experiment's jobs has ended, which is returned where it succeeded.
+    """
     from azext_batchai.jobs.wait import wait
 
+    if any_job:
+        return _wait_for_any(
+            cmd,
+            client,
+            (resource_group_name, workspace_name, experiment_name, job_name),
+            int(check_interval_sec),
+            timeout,
+        )
     names = (resource_group_name, workspace_name, experiment_name, job_name)
     status = wait(cmd.cli_ctx, client, names, int(check_interval_sec), timeout)
     if status:
         end(cmd.cli_ctx, status)
+    return None
+
+
+def _wait_for_any(cmd: Any, client: Any, names: tuple[str, ...], interval: int, timeout: int | None) -> Any:
+    from azext_batchai.command_line.spellings import NO_NAME
+    from azext_batchai.jobs.wait_many import wait_any
+
+    *place, name = names
+    if name != NO_NAME:
+        from azure.cli.core.azclierror import MutuallyExclusiveArgumentError
+
+        raise MutuallyExclusiveArgumentError(
+            "--any waits for the first of all jobs of the experiment.", recommendation="Leave --name out."
+        )
+    job, status = wait_any(cmd.cli_ctx, lambda: list(client.jobs.list_by_experiment(*place)), interval, timeout)
+    if status:
+        end(cmd.cli_ctx, status)
+    return job
 
 
 def show_logs(
@@ -223,13 +264,14 @@ def show_logs(
     tail: int | None = None,
     follow: bool = False,
     timestamps: bool = False,
+    since: Any = None,
 ) -> None:
     """Write the output of the job's processes, each line with its rank where there are several."""
     from azext_batchai.jobs import logs
     from azext_batchai.jobs.state import describe
 
     names = (resource_group_name, workspace_name, experiment_name, job_name)
-    wanted = logs.Wanted((logs.STDERR if stderr else logs.STDOUT,), rank, tail, timestamps)
+    wanted = logs.Wanted((logs.STDERR if stderr else logs.STDOUT,), rank, tail, timestamps, since=since)
     if not follow:
         logs.show(cmd.cli_ctx, client, names, wanted)
         return
@@ -264,10 +306,13 @@ def delete_job(
     finish_removal(cmd.cli_ctx, poller, f"Deleting job {job_name}")
 
 
-def _cluster_of(job: Any) -> str:
-    """The cluster that the configuration file names. Raises RequiredArgumentMissingError."""
+def _cluster_of(cli_ctx: Any, job: Any) -> str:
+    """The cluster that the configuration file names, else the default one. Raises RequiredArgumentMissingError."""
     if job.cluster and job.cluster.id:
         return str(job.cluster.id)
+    chosen = cli_ctx.config.get("defaults", "cluster", fallback="")
+    if chosen:
+        return str(chosen)
     from azure.cli.core.azclierror import RequiredArgumentMissingError
 
     raise RequiredArgumentMissingError(

@@ -18,6 +18,29 @@ logger = get_logger(__name__)
 _LOCAL_INTERVAL, _REMOTE_INTERVAL = 0.2, 1.0
 
 
+def show_files(
+    cmd: Any,
+    client: Any,
+    resource_group_name: str,
+    workspace_name: str,
+    experiment_name: str,
+    job_name: str,
+    output_directory_id: str = "stdouterr",
+    path: str = ".",
+    expiry: int = 60,
+) -> Any:
+    """List a folder of the job's output; a person at a terminal is told where it is on this machine."""
+    names = (resource_group_name, workspace_name, experiment_name, job_name)
+    found = list_files(client, *names, output_directory_id, path, expiry)
+    if sys.stderr.isatty() and clients.is_local(cmd.cli_ctx):
+        from azext_batchai.jobs.places import local_output
+
+        folder = local_output(client, client.jobs.get(*names), str(output_directory_id), str(path))
+        if folder:
+            logger.warning("These files are in %s", folder)
+    return found
+
+
 def list_files(
     client: Any,
     resource_group_name: str,

@@ -11,10 +11,13 @@ from typing import Any
 
 from knack.log import get_logger
 
+from azext_batchai.command_line import report
 from azext_batchai.command_line.exit_status import ExitStatus
 from azext_batchai.local import cloud, embedded, environment, program, shells
 
 logger = get_logger(__name__)
+
+_RESET_SECONDS = 120
 
 
 def start_service(cmd: Any, port: int | None = None) -> dict[str, Any]:
@@ -41,8 +44,16 @@ def stop_service(cmd: Any) -> None:
     if not running:
         logger.warning("The local Batch AI service is not running.")
         return
-    status = _status(running)
-    _end(running, "/_local/shutdown")
+    from azure.cli.core.azclierror import AzureConnectionError
+
+    try:
+        status = _status(running)
+        embedded.request(running, "POST", "/_local/shutdown")
+        ended = embedded.wait_until_gone(running)
+    except AzureConnectionError:
+        status, ended = {}, not running.alive
+    if not ended:
+        _kill(cmd, running)
     if status.get("jobsRunning"):
         logger.warning("Jobs that go on running: %s. The next start finds them again.", status["jobsRunning"])
     if status.get("jobsQueued"):
@@ -52,11 +63,26 @@ def stop_service(cmd: Any) -> None:
 def reset_service(cmd: Any) -> None:
     """End all jobs and nodes and delete the state."""
     folder = embedded.home(cmd.cli_ctx)
-    if not embedded.find(cmd.cli_ctx) and not folder.is_dir():
+    running = embedded.find(cmd.cli_ctx)
+    if not running and not folder.is_dir():
         logger.warning("There is nothing to reset: %s does not exist.", folder)
         return
-    # Only a running service knows the jobs that an earlier one left behind.
-    _end(embedded.ensure(cmd.cli_ctx), "/_local/reset")
+    if running and not _answers(running):
+        _kill(cmd, running)
+    # A running service knows best the jobs that an earlier one left behind.
+    if not embedded.can_open(cmd.cli_ctx):
+        embedded.discard(cmd.cli_ctx)
+        logger.warning("The state in %s could not be opened: what its folders told of was ended.", folder)
+        return
+    running = embedded.ensure(cmd.cli_ctx)
+    embedded.request(running, "POST", "/_local/reset")
+    if not embedded.wait_until_gone(running, _RESET_SECONDS):
+        from azure.cli.core.azclierror import AzureResponseError
+
+        raise AzureResponseError(
+            f"The local Batch AI service (process {running.pid}) still ends jobs and nodes after {_RESET_SECONDS} s.",
+            recommendation="Wait until it has stopped (`az batchai local status`); `az batchai local logs` tells more.",
+        )
 
 
 def preempt_node(cmd: Any, node_id: str) -> dict[str, Any]:
@@ -70,7 +96,7 @@ def preempt_node(cmd: Any, node_id: str) -> dict[str, Any]:
             recommendation="Start it with `az batchai local up`.",
         )
     try:
-        return embedded.request(running, "POST", f"/_local/preempt/{node_id}")
+        return embedded.request(running, "POST", f"/_local/preempt/{node_id}", slow=True)
     except embedded.Refusal as refusal:
         from azure.cli.core import azclierror
 
@@ -84,7 +110,7 @@ def list_engines(cmd: Any, check: bool = False) -> list[dict[str, Any]]:
     """The engines of the service; with `check` what is found where each is tried."""
     running = embedded.ensure(cmd.cli_ctx)
     try:
-        answer = embedded.request(running, "GET", "/_local/engines/check" if check else "/_local/engines")
+        answer = embedded.request(running, "GET", "/_local/engines/check" if check else "/_local/engines", slow=check)
     except embedded.Refusal as refusal:
         from azure.cli.core.azclierror import ValidationError
 
@@ -166,35 +192,58 @@ def show_logs(cmd: Any, tail: int | None = None, follow: bool = False) -> None:
         sys.exit(ExitStatus.INTERRUPTED)
 
 
+def examine_machine(cmd: Any) -> list[dict[str, str]] | None:
+    """Say what is there and what is missing: a line each, or with --output or --query the findings themselves.
+
+    Ends az with 1, after the output, where something is wrong.
+    """
+    from knack.events import EVENT_CLI_SUCCESSFUL_EXECUTE
+
+    from azext_batchai.local import doctor
+
+    findings = doctor.examine(cmd.cli_ctx)
+    if not doctor.is_well(findings):
+
+        def fail(*_: Any, **__: Any) -> None:
+            sys.exit(ExitStatus.FAILED)
+
+        cmd.cli_ctx.register_event(EVENT_CLI_SUCCESSFUL_EXECUTE, fail)
+    if not report.is_wanted(cmd.cli_ctx):
+        return findings
+    for line in doctor.lines(findings, report.columns(), report.is_coloured(cmd.cli_ctx)):
+        sys.stdout.write(f"{line}\n")
+    return None
+
+
 def _status(service: embedded.Service) -> dict[str, Any]:
-    try:
-        return embedded.request(service, "GET", "/_local/status")
-    except OSError as error:
-        _raise_deaf(service, error)
-        raise
+    return embedded.request(service, "GET", "/_local/status")
 
 
-def _end(service: embedded.Service, path: str) -> None:
+def _answers(service: embedded.Service) -> bool:
+    from azure.cli.core.azclierror import AzureConnectionError
+
     try:
-        embedded.request(service, "POST", path)
-    except OSError as error:
-        _raise_deaf(service, error)
-    if not embedded.wait_until_gone(service):
+        _status(service)
+    except AzureConnectionError:
+        return not service.alive  # one that has just ended need not be killed
+    return True
+
+
+def _kill(cmd: Any, service: embedded.Service) -> None:
+    """End a service that hangs. Raises AzureResponseError where it cannot be ended."""
+    if embedded.kill(cmd.cli_ctx, service):
+        logger.warning(
+            "The local Batch AI service (process %s) did not answer in time and was killed. Running jobs go on; the "
+            "next command starts the service again, which finds them.",
+            service.pid,
+        )
+    elif service.alive:
         from azure.cli.core.azclierror import AzureResponseError
 
         raise AzureResponseError(
-            f"The local Batch AI service (process {service.pid}) did not stop in time.",
-            recommendation="See `az batchai local logs`; the process can be ended without harm to running jobs.",
+            f"The local Batch AI service (process {service.pid}) does not answer and could not be ended.",
+            recommendation=f"Look at what process {service.pid} is; ending it does no harm to running jobs.",
         )
-
-
-def _raise_deaf(service: embedded.Service, error: OSError) -> None:
-    from azure.cli.core.azclierror import AzureConnectionError
-
-    raise AzureConnectionError(
-        f"The local Batch AI service (process {service.pid}) does not answer: {error}",
-        recommendation="See `az batchai local logs`; the process can be ended without harm to running jobs.",
-    ) from error
 
 
 def _print_log(log: Path, tail: int | None, follow: bool) -> None:

@@ -48,13 +48,8 @@ def exec_on_job_node(  # pylint: disable=too-many-locals
     task = _Task(exec_command, forward.parse(address), ssh_private_key, password)
     where = (resource_group_name, workspace_name, experiment_name, job_name)
     cluster = locate(client.jobs.get(*where).cluster.id, "", "")
-    logins = list_job_nodes(client, *where)
-    if not logins:
-        raise ResourceNotFoundError(
-            f"Job '{job_name}' has no nodes now.",
-            recommendation="It has them while it runs: see `az batchai job show`.",
-        )
-    _carry_out(cmd, client.clusters, cluster, _find(logins, node_id, f"Job '{job_name}'"), task)
+    login = find_node(nodes_of_job(client, where), node_id, f"Job '{job_name}'")
+    _carry_out(cmd, client.clusters, cluster, login, task)
 
 
 def exec_on_node(
@@ -75,14 +70,32 @@ def exec_on_node(
     """
     task = _Task(exec_command, forward.parse(address), ssh_private_key, password)
     where = (resource_group_name, workspace_name, cluster_name)
+    login = find_node(nodes_of_cluster(client, where), node_id, f"Cluster '{cluster_name}'")
+    _carry_out(cmd, client, where, login, task)
+
+
+def nodes_of_cluster(client: Any, where: tuple[str, str, str]) -> list[Any]:
+    """Login information of the cluster's nodes. Raises ResourceNotFoundError where there is none."""
     logins = list(client.list_remote_login_information(*where))
-    if not logins:
-        raise ResourceNotFoundError(
-            f"Cluster '{cluster_name}' has no nodes now.",
-            recommendation=f"Give it some with `az batchai cluster resize -g {resource_group_name} "
-            f"-w {workspace_name} -n {cluster_name} --target 1`, or wait until auto-scale brings one up for a job.",
-        )
-    _carry_out(cmd, client, where, _find(logins, node_id, f"Cluster '{cluster_name}'"), task)
+    if logins:
+        return logins
+    group, workspace, cluster = where
+    raise ResourceNotFoundError(
+        f"Cluster '{cluster}' has no nodes now.",
+        recommendation=f"Give it some with `az batchai cluster resize -g {group} -w {workspace} -n {cluster} "
+        "--target 1`, or wait until auto-scale brings one up for a job.",
+    )
+
+
+def nodes_of_job(client: Any, where: tuple[str, str, str, str]) -> list[Any]:
+    """Login information of the job's nodes, in the order of ranks. Raises ResourceNotFoundError where there is none."""
+    logins = list_job_nodes(client, *where)
+    if logins:
+        return logins
+    raise ResourceNotFoundError(
+        f"Job '{where[-1]}' has no nodes now.",
+        recommendation="It has them while it runs: see `az batchai job show`.",
+    )
 
 
 @dataclass(frozen=True)
@@ -111,7 +124,7 @@ def _carry_out(cmd: Any, clusters: Any, where: tuple[str, str, str], login: Any,
         address=login.ip_address,
         port=int(login.port),
         user_name=user,
-        known_hosts=_known_hosts(Path(cmd.cli_ctx.config.config_dir), cluster.id),
+        known_hosts=known_hosts(Path(cmd.cli_ctx.config.config_dir), cluster.id),
     )
     question = f"Password of {user} on node {login.node_id}: "
     password = passwords.chosen(task.password, connection.PASSWORD_VARIABLE, question)
@@ -120,7 +133,7 @@ def _carry_out(cmd: Any, clusters: Any, where: tuple[str, str, str], login: Any,
         sys.exit(status)
 
 
-def _find(logins: list[Any], node_id: str | None, whose: str) -> Any:
+def find_node(logins: list[Any], node_id: str | None, whose: str) -> Any:
     """Return the login information of the node with this id, of the first one without."""
     if node_id is None:
         return logins[0]
@@ -133,7 +146,7 @@ def _find(logins: list[Any], node_id: str | None, whose: str) -> Any:
     )
 
 
-def _known_hosts(config_dir: Path, cluster_id: str) -> Path:
+def known_hosts(config_dir: Path, cluster_id: str) -> Path:
     """Return the file of a cluster's host keys: readable names, and a digest since names repeat and ids are long."""
     names = cluster_id.lower().strip("/").split("/")
     digest = hashlib.sha256("/".join(names).encode()).hexdigest()[:12]

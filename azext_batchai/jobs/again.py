@@ -9,6 +9,7 @@ from typing import Any
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _COPY = re.compile(r"-(\d+)$")
+_AGAIN = re.compile(r"-again(?:-(\d+))?$")
 
 
 def body_of(job: Any) -> dict[str, Any]:
@@ -89,6 +90,25 @@ def next_name(name: str, is_taken: Any) -> str:
     while is_taken(f"{stem}-{number}"):
         number += 1
     return f"{stem}-{number}"
+
+
+def last_attempts(jobs: list[Any]) -> dict[str, Any]:
+    """Of jobs (SDK) that were submitted again as `NAME-again`, `NAME-again-2`, ... the last, by NAME."""
+    last: dict[str, Any] = {}
+    for job in sorted(jobs, key=lambda job: _attempt(job.name)):
+        last[_AGAIN.sub("", job.name)] = job
+    return last
+
+
+def name_again(name: str, last: str) -> str:
+    """The name of the attempt after `last` of the job `name`."""
+    attempt = _attempt(last)
+    return f"{name}-again" if not attempt else f"{name}-again-{attempt + 1}"
+
+
+def _attempt(name: str) -> int:
+    match = _AGAIN.search(name)
+    return int(match[1] or 1) if match else 0
 
 
 def _refuse(message: str) -> Any:

@@ -20,6 +20,7 @@ from azext_batchai import _client_factory as clients
 from azext_batchai.command_line.exit_status import ExitStatus, discard_output
 from azext_batchai.command_line.progress import Spinner
 from azext_batchai.jobs.ranks import STDERR, STDOUT, file_of, ranks
+from azext_batchai.jobs.since import begin_of
 from azext_batchai.jobs.state import FINISHED, describe, queue_reason
 from azext_batchai.jobs.stream import JobFile, Output, Reader, Sink, is_gone
 
@@ -39,6 +40,7 @@ _TAIL_BLOCK, _USUAL_LINE = 64 * 1024, 256  # bytes
 class Wanted:
     """What to show: `ranks` None for all of them, `tail` None for all lines of each.
 
+    `since`: no line from before that moment, as far as the lines say when they were written.
     One stream goes to stdout, STDOUT and STDERR each to its own. `or_else_fail`: a job without any output is an error.
     """
 
@@ -48,6 +50,7 @@ class Wanted:
     timestamps: bool = False
     or_else_fail: bool = True
     coloured: bool = False
+    since: datetime.datetime | None = None
 
 
 def show(cli_ctx: Any, client: Any, names: tuple[str, ...], wanted: Wanted) -> None:
@@ -188,8 +191,17 @@ class _Logs:
             prefix = f"\x1b[{_COLOURS[number % len(_COLOURS)]}m[{rank}]\x1b[0m "
         time_of_line = self._time if self._wanted.timestamps else None
         self._lines[name] = _Lines(self._outputs[stream], prefix.encode(), time_of_line)
-        if self._wanted.tail is not None and not self._looked:
-            _copy_last_lines(self._readers[name], file.content_length or 0, self._wanted.tail, self._lines[name])
+        if self._looked:
+            return
+        reader, size = self._readers[name], file.content_length or 0
+        first = 0
+        if self._wanted.since:
+            begin = begin_of(reader, size, file.last_modified, self._wanted.since)
+            if begin is None and size:
+                logger.warning("The lines of %s begin with no time: all of them are shown.", name)
+            first = reader.offset = begin or 0
+        if self._wanted.tail is not None:
+            _copy_last_lines(reader, size, self._wanted.tail, self._lines[name], first)
 
     def _time(self) -> bytes:
         """When a line was written stands nowhere: it is known of those that come while one looks."""
@@ -268,16 +280,26 @@ class _Kept:
         pass
 
 
-def _copy_last_lines(reader: Reader, size: int, count: int, output: Sink) -> None:
-    """Copy the last `count` lines of a file of this many bytes, reading no more of it than about those."""
+def last_lines(file: JobFile, size: int, count: int, url: str | None = None) -> list[str]:
+    """The last `count` lines of a file of this many bytes."""
+    kept = _Kept()
+    _copy_last_lines(Reader(file, url), size, count, kept)
+    return kept.data.decode("utf-8", "replace").splitlines()
+
+
+def _copy_last_lines(reader: Reader, size: int, count: int, output: Sink, first: int = 0) -> None:
+    """Copy the last `count` lines of a file of this many bytes, reading no more of it than about those.
+
+    None of them begins before `first`.
+    """
     reader.offset = size
     span = max(_TAIL_BLOCK, count * _USUAL_LINE)
     while count:
-        begin = reader.offset = max(0, size - span)
+        begin = reader.offset = max(first, size - span)
         kept = _Kept()
         reader.copy_news(kept)
         lines = re.findall(rb"[^\n]*\n|[^\n]+", kept.data)
-        if not begin or len(lines) > count:  # the first may be part of a line
+        if begin == first or len(lines) > count:  # the first may be part of a line
             output.write(b"".join(lines[-count:]))
             output.flush()
             return

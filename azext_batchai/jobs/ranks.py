@@ -25,6 +25,33 @@ def ranks(job: Any) -> list[str]:
     return [""]
 
 
+def world(job: Any) -> list[str]:
+    """The processes of an SDK Job by name, also where all write into one file: "0" to "3" of an MPI job."""
+    named = ranks(job)
+    if named != [""]:
+        return named
+    kinds = ("custom_mpi", "horovod", "chainer", "cntk", "caffe")
+    settings = next(filter(None, (getattr(job, f"{kind}_settings", None) for kind in kinds)), None)
+    count = (settings.process_count or job.node_count or 1) if settings else 1
+    return [str(index) for index in range(count)]
+
+
+def node_index(job: Any, rank: str) -> int | None:
+    """Which of the job's nodes the rank runs on, None where there is no such: equal blocks of neighbours share one.
+
+    Parameter servers are dealt out one by one.
+    """
+    there = world(job)
+    if rank not in there:
+        rank = f"wk-{rank}"
+    if rank not in there:
+        return None
+    kind = rank.rpartition("-")[0]
+    alike = [name for name in there if name.rpartition("-")[0] == kind]
+    nodes, index = job.node_count or 1, alike.index(rank)
+    return index % nodes if kind == "ps" else index * nodes // len(alike)
+
+
 def _tensorflow(settings: Any, nodes: int) -> list[str]:
     workers, servers = 1, 0
     distributed = (

@@ -21,13 +21,17 @@ logger = get_logger(__name__)
 
 # What a cluster made for `job run` is; on this machine a VM size is a name.
 VM_SIZE, MOST_NODES, LOCATION = "Standard_D1", 4, "eastus"
+RESULTS = "RESULTS"  # the output directory of a command line
 _PYTHON = re.compile(r"(.*/)?python[\d.]*")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to run; `folder`: where its paths begin, None for the job's own folder."""
+    """What is to run; `folder`: where its paths begin as a shell's word, None for the job's own folder.
+
+    `results`: whether it has a folder $AZ_BATCHAI_OUTPUT_RESULTS.
+    """
 
     words: Sequence[str]
     nodes: int | None = None
@@ -37,10 +41,11 @@ class Request:
     environment: Sequence[str] = ()
     secrets: Sequence[str] = ()
     folder: str | None = None
+    results: bool = False
 
 
-def new_name() -> str:
-    return f"run-{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+def new_name(stem: str = "run") -> str:
+    return f"{stem}-{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def properties(request: Request) -> dict[str, Any]:
@@ -65,6 +70,9 @@ def properties(request: Request) -> dict[str, Any]:
         made["environmentVariables"] = [_variable(text) for text in request.environment]
     if request.secrets:
         made["secrets"] = [secret_variable(text) for text in request.secrets]
+    if request.results:
+        # Where it lies is said with the cluster.
+        made["outputDirectories"] = [{"id": RESULTS, "pathPrefix": ""}]
     return made
 
 
@@ -81,7 +89,7 @@ def _is_script(words: Sequence[str]) -> bool:
 def _command_line(request: Request) -> str:
     """One word is a line of the shell's, as ssh takes it; several are exactly these words."""
     line = request.words[0] if len(request.words) == 1 else shlex.join(request.words)
-    return f"cd {shlex.quote(request.folder)} && {line}" if request.folder else line
+    return f"cd {request.folder} && {line}" if request.folder else line
 
 
 def _script(request: Request) -> dict[str, Any]:
@@ -92,7 +100,7 @@ def _script(request: Request) -> dict[str, Any]:
         )
     python, script, *arguments = request.words
     if request.folder:
-        python = f"env -C {shlex.quote(request.folder)} {shlex.quote(python)}"
+        python = f"env -C {request.folder} {shlex.quote(python)}"
     made = {"pythonInterpreterPath": python, "pythonScriptFilePath": shlex.quote(script)}
     return {**made, "commandLineArgs": shlex.join(arguments)} if arguments else made
 

@@ -9,7 +9,7 @@ from knack.log import get_logger
 
 from azext_batchai import _client_factory as clients
 from azext_batchai.command_line.exit_status import ExitStatus
-from azext_batchai.command_line.progress import Spinner
+from azext_batchai.command_line.progress import Spinner, say
 from azext_batchai.jobs.state import FINISHED, describe, exit_status, queue_reason
 
 logger = get_logger(__name__)
@@ -17,7 +17,7 @@ logger = get_logger(__name__)
 # A job may last milliseconds: the first looks come quickly, later ones at the interval asked for. On this machine a
 # look costs next to nothing, so they stay quick.
 _FIRST_INTERVAL = 0.2
-_LOCAL_INTERVAL = 1
+LOCAL_INTERVAL = 1
 _INTERVAL_GROWTH = 1.3
 
 
@@ -29,7 +29,7 @@ def wait(cli_ctx: Any, client: Any, names: tuple[str, ...], interval: int, timeo
     """
     with Spinner(cli_ctx) as spinner:
         try:
-            job = _until_ended(cli_ctx, client, names, _Pace(interval, timeout), spinner)
+            job = _until_ended(cli_ctx, client, names, Pace(interval, timeout), spinner)
         except TimeoutError:
             spinner.clear()
             logger.warning("Job %s has not ended after %s s. It goes on.", names[-1], timeout)
@@ -44,7 +44,7 @@ def wait(cli_ctx: Any, client: Any, names: tuple[str, ...], interval: int, timeo
     return status
 
 
-class _Pace:  # pylint: disable=too-few-public-methods
+class Pace:  # pylint: disable=too-few-public-methods
     """How long to pause between looks at a job: longer each time, up to `interval`, and never past the time-out."""
 
     def __init__(self, interval: int, timeout: int | None) -> None:
@@ -64,11 +64,11 @@ class _Pace:  # pylint: disable=too-few-public-methods
         return min(seconds, left)
 
 
-def _until_ended(cli_ctx: Any, client: Any, names: tuple[str, ...], pace: _Pace, spinner: Spinner) -> Any:
+def _until_ended(cli_ctx: Any, client: Any, names: tuple[str, ...], pace: Pace, spinner: Spinner) -> Any:
     """The job when it has ended. Raises TimeoutError."""
     local = clients.is_local(cli_ctx)
     if local:
-        pace.interval = min(pace.interval, _LOCAL_INTERVAL)
+        pace.interval = min(pace.interval, LOCAL_INTERVAL)
     # The reason why a job is queued costs a request: it is asked for where somebody looks, or where it is cheap.
     explain = spinner.visible or local
     job = client.jobs.get(*names)
@@ -78,7 +78,10 @@ def _until_ended(cli_ctx: Any, client: Any, names: tuple[str, ...], pace: _Pace,
         state = str(job.execution_state)
         if state in FINISHED:
             spinner.clear()
-            logger.warning("%s", describe(job))
+            if state == "succeeded":
+                say(cli_ctx, describe(job))
+            else:
+                logger.warning("%s", describe(job))
             return job
         if job.provisioning_state == "deleting":
             raise _deleted(names)
@@ -89,7 +92,7 @@ def _until_ended(cli_ctx: Any, client: Any, names: tuple[str, ...], pace: _Pace,
             logger.warning("Job %s is %s", job.name, line)
             told = line
         spinner.show(f"Job {job.name}: {line}")
-        _sleep(pace.pause(), spinner, f"Job {job.name}: {line}")
+        sleep(pace.pause(), spinner, f"Job {job.name}: {line}")
         job = _get_again(client, names)
 
 
@@ -110,7 +113,8 @@ def _deleted(names: tuple[str, ...]) -> Exception:
     )
 
 
-def _sleep(seconds: float, spinner: Spinner, message: str) -> None:
+def sleep(seconds: float, spinner: Spinner, message: str) -> None:
+    """Pause for so many seconds, with the message turning on a terminal."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.1) if spinner.visible else left)

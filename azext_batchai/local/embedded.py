@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -16,11 +17,13 @@ from typing import Any
 from knack.log import get_logger
 
 from azext_batchai.local.environment import outer
+from azext_batchai.transport.http import PATIENCE_SECONDS
 
 logger = get_logger(__name__)
 
 _MAIN = Path(__file__).parents[1] / "service" / "__main__.py"
 _START_SECONDS = 30
+_DISCARD_SECONDS = 300
 _START_TIME = 19  # where it is in what `_stat` returns
 _STOP_SECONDS = 15
 # `[batchai] KEY` of the az configuration -> the variable by which the service takes it.
@@ -58,6 +61,15 @@ class Service:
         """Whether the process is there and is the one that wrote the state file (pids are used again)."""
         fields = _stat(self.pid)
         return bool(fields) and fields[0] not in "ZX" and fields[_START_TIME] == self.start_time
+
+    def is_of(self, folder: Path) -> bool:
+        """Whether the command line of the process says that it is the service of this state folder."""
+        try:
+            words = Path(f"/proc/{self.pid}/cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
+        except OSError:
+            return False
+        homes = [Path(after) for word, after in zip(words, words[1:]) if word == "--home"]
+        return any("azext_batchai" in word for word in words) and folder in homes
 
 
 def home(cli_ctx: Any) -> Path:
@@ -98,17 +110,45 @@ def start(cli_ctx: Any, port: int | None = None) -> Service:
             ],
         )
     folder = home(cli_ctx)
-    answer = _launch(cli_ctx, folder, port)
+    answer = _launch(cli_ctx, folder, *(() if port is None else ("--port", str(port))))
     if answer.get("status") != "ready":
-        raise ValidationError(
-            f"The local Batch AI service did not start: {answer.get('message') or 'it said nothing about why'}"
-            f"{' (' + answer['code'] + ')' if answer.get('code') else ''}",
-            recommendation=answer.get("recommendation") or "See `az batchai local logs`.",
-        )
+        raise _failed_start(answer)
     service = Service.of(answer)
     if not answer.get("alreadyRunning"):
         logger.warning("Started the local Batch AI service (%s, state in %s).", service.endpoint, _shown(folder))
     return service
+
+
+def discard(cli_ctx: Any) -> None:
+    """End the jobs and nodes that the state folder tells of and delete the state, without a service that opens it.
+
+    Raises ValidationError where that cannot be done.
+    """
+    answer = _launch(cli_ctx, home(cli_ctx), "--discard", seconds=_DISCARD_SECONDS)
+    if answer.get("status") != "discarded":
+        raise _failed_start(answer)
+
+
+def can_open(cli_ctx: Any) -> bool:
+    """Whether a service runs, or could be started, on this state. Raises ValidationError where it fails otherwise."""
+    if find(cli_ctx):
+        return True
+    answer = _launch(cli_ctx, home(cli_ctx))
+    if answer.get("status") == "ready":
+        return True
+    if answer.get("code") == "StateUnusable":
+        return False
+    raise _failed_start(answer)
+
+
+def _failed_start(answer: Mapping[str, Any]) -> Exception:
+    from azure.cli.core.azclierror import ValidationError
+
+    code = f" ({answer['code']})" if answer.get("code") else ""
+    return ValidationError(
+        f"The local Batch AI service did not start: {answer.get('message') or 'it said nothing about why'}{code}",
+        recommendation=answer.get("recommendation") or "See `az batchai local logs`.",
+    )
 
 
 class Refusal(OSError):
@@ -119,19 +159,40 @@ class Refusal(OSError):
         self.status = status
 
 
-def request(service: Service, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    """Ask the service itself (not Batch AI): `/_local/...`. Raises OSError where nobody answers."""
+def deaf(service: Service) -> Exception:
+    """What to raise where the service does not answer."""
+    from azure.cli.core.azclierror import AzureConnectionError
+
+    return AzureConnectionError(
+        f"The local Batch AI service (process {service.pid}) does not answer at {service.endpoint}.",
+        recommendation="Run `az batchai local down`, which ends the service also where it hangs (running jobs go on), "
+        "then the command again. `az batchai local logs` may tell why.",
+    )
+
+
+def request(
+    service: Service, method: str, path: str, body: Any = None, slow: bool = False, timeout: float = PATIENCE_SECONDS
+) -> dict[str, Any]:
+    """Ask the service itself (not Batch AI): `/_local/...`.
+
+    `slow`: the answer may take long; it is waited for as long as the service answers others.
+    Raises Refusal, AzureConnectionError where nobody answers, OSError for any other answer.
+    """
     import http.client
     from urllib.parse import urlsplit
 
-    connection = http.client.HTTPConnection(urlsplit(service.endpoint).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(service.endpoint).netloc, timeout=timeout)
     try:
         headers = {"Authorization": f"Bearer {service.token}", "Content-Type": "application/json"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
+        while slow and not select.select([connection.sock], [], [], PATIENCE_SECONDS)[0]:
+            request(service, "GET", "/_local/status")
         response = connection.getresponse()
         text = response.read().decode("utf-8")
     except http.client.HTTPException as error:
         raise OSError(f"{service.endpoint} is not a Batch AI service: {error!r}") from error
+    except (ConnectionError, TimeoutError) as error:
+        raise deaf(service) from error
     finally:
         connection.close()
     if 400 <= response.status < 500:
@@ -148,9 +209,35 @@ def _error_message(text: str) -> str:
         return text[:200]
 
 
-def wait_until_gone(service: Service) -> bool:
-    """Whether the process ended within a few seconds."""
-    deadline = time.monotonic() + _STOP_SECONDS
+def kill(cli_ctx: Any, service: Service) -> bool:
+    """End a service that does not answer, as a crash would: its jobs go on. False where it is not what it was.
+
+    The process is pinned before it is looked at, so that no other that gets its number meanwhile is meant.
+    """
+    try:
+        pinned = os.pidfd_open(service.pid) if hasattr(os, "pidfd_open") else None
+    except ProcessLookupError:
+        return False
+    except OSError:  # a kernel without pidfds
+        pinned = None
+    try:
+        if not service.alive or not service.is_of(home(cli_ctx)):
+            return False
+        if pinned is None:
+            os.kill(service.pid, signal.SIGKILL)
+        else:
+            signal.pidfd_send_signal(pinned, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    finally:
+        if pinned is not None:
+            os.close(pinned)
+    return wait_until_gone(service)
+
+
+def wait_until_gone(service: Service, seconds: float = _STOP_SECONDS) -> bool:
+    """Whether the process ended within so many seconds."""
+    deadline = time.monotonic() + seconds
     while service.alive:
         if time.monotonic() > deadline:
             return False
@@ -158,12 +245,11 @@ def wait_until_gone(service: Service) -> bool:
     return True
 
 
-def _launch(cli_ctx: Any, folder: Path, port: int | None) -> dict[str, Any]:
+def _launch(cli_ctx: Any, folder: Path, *options: str, seconds: float = _START_SECONDS) -> dict[str, Any]:
+    """Start the service and return what it says, within `seconds`. Raises FileOperationError."""
     from azure.cli.core.azclierror import FileOperationError
 
-    command = [sys.executable, str(_MAIN), "--home", str(folder)]
-    if port is not None:
-        command += ["--port", str(port)]
+    command = [sys.executable, str(_MAIN), "--home", str(folder), *options]
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(folder / "service.log", "ab", opener=_private) as log:
@@ -181,17 +267,17 @@ def _launch(cli_ctx: Any, folder: Path, port: int | None) -> dict[str, Any]:
             f"The local Batch AI service cannot be started: {error}",
             recommendation="Choose a folder that can be written to with AZURE_BATCHAI_HOME.",
         ) from error
-    return _first_answer(process, folder)
+    return _first_answer(process, folder, seconds)
 
 
-def _first_answer(process: subprocess.Popen[bytes], folder: Path) -> dict[str, Any]:
+def _first_answer(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> dict[str, Any]:
     """The one line of JSON that the service prints when it is ready, or when it gives up."""
     assert process.stdout is not None
     with process.stdout as stdout:
-        if not select.select([stdout], [], [], _START_SECONDS)[0]:
+        if not select.select([stdout], [], [], seconds)[0]:
             process.kill()
             process.wait()
-            return {"status": "failed", "message": f"it was not ready after {_START_SECONDS} s."}
+            return {"status": "failed", "message": f"it was not ready after {seconds} s."}
         line = stdout.readline()
     # Nobody waits for a process that lives on: without this, Python would warn about it.
     process.returncode = 0 if process.poll() is None else process.returncode

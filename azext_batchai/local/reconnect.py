@@ -9,6 +9,7 @@ from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.policies import HTTPPolicy
 from knack.log import get_logger
+from requests.exceptions import Timeout as RequestsTimeout
 
 from azext_batchai.local import embedded
 
@@ -41,7 +42,9 @@ class ReconnectPolicy(HTTPPolicy):  # type: ignore[type-arg]  # pylint: disable=
             return self.next.send(request)
         except ServiceRequestError:  # not connected: nothing was sent
             pass
-        except ServiceResponseError:  # it died in the middle
+        except ServiceResponseError as error:  # it died in the middle, or hangs
+            if isinstance(error.inner_exception, RequestsTimeout):
+                raise embedded.deaf(self._service) from error
             if request.http_request.method not in ("GET", "HEAD"):
                 raise
         self._find_again()
@@ -53,13 +56,7 @@ class ReconnectPolicy(HTTPPolicy):  # type: ignore[type-arg]  # pylint: disable=
         while (found := embedded.find(self._cli_ctx)) == self._service and time.monotonic() < deadline:
             time.sleep(0.05)
         if found == self._service:
-            from azure.cli.core.azclierror import AzureConnectionError
-
-            raise AzureConnectionError(
-                f"The local Batch AI service (process {found.pid}) does not answer at {found.endpoint}.",
-                recommendation="See `az batchai local logs`; `az batchai local down` stops it, "
-                "and the next command starts it again.",
-            )
+            raise embedded.deaf(found)
         self._left.add(self._service.endpoint)
         self._service = found or embedded.start(self._cli_ctx)
         self._left.discard(self._service.endpoint)

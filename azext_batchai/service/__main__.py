@@ -1,6 +1,7 @@
 """Start the embedded service: `python azext_batchai/service --home FOLDER [--port N]`.
 
-Prints one JSON line on stdout when it is ready or has failed, and nothing afterwards.
+Prints one JSON line on stdout when it is ready or has failed, and nothing afterwards. With `--discard` it deletes a
+state that cannot be opened instead.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The embedded Batch AI service.")
     parser.add_argument("--home", type=Path, required=True, help="state folder")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 for any free one")
+    parser.add_argument("--discard", action="store_true", help="end what the folders tell of and delete the state")
     arguments = parser.parse_args()
     if not sys.platform.startswith("linux"):
         return _failed("UnsupportedPlatform", "The embedded service runs on Linux only.", "Use WSL or a Linux machine.")
@@ -32,7 +34,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     home: Path = arguments.home.expanduser().absolute()
     try:
-        return _serve(home, arguments.port)
+        return _serve(home, arguments.port, arguments.discard)
     except OSError as exc:
         logging.getLogger(__name__).error("start failed: %r", exc)
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -48,7 +50,7 @@ def main() -> int:
         )
 
 
-def _serve(home: Path, port: int) -> int:
+def _serve(home: Path, port: int, discard: bool) -> int:
     from azext_batchai.service.instance import Instance
 
     instance = Instance(home)
@@ -65,18 +67,23 @@ def _serve(home: Path, port: int) -> int:
         time.sleep(0.02)
 
     from azext_batchai.service.ports import PortError
-    from azext_batchai.service.server import run
+    from azext_batchai.service.server import discard_state, run
     from azext_batchai.service.settings import SettingError, Settings
     from azext_batchai.service.store import StateError
 
     try:
-        run(Settings.from_environment(home, port), instance, _ready)
+        settings = Settings.from_environment(home, port)
+        if discard:
+            discard_state(settings)
+            _say({"status": "discarded"})
+            return 0
+        run(settings, instance, _ready)
     except PortError as exc:
         return _failed("PortInUse", str(exc), "Choose another port, or leave --port away to take any free one.")
     except SettingError as exc:
         return _failed("InvalidSetting", str(exc), "Correct the setting and try again.")
     except StateError as exc:
-        return _failed("StateUnusable", str(exc), "Read the message: it says what can be done.")
+        return _failed("StateUnusable", str(exc), f"Restore {home} from a copy, or run `az batchai local reset`.")
     except OSError:
         raise
     except Exception as exc:

@@ -49,12 +49,20 @@ def epoch() -> float:
     return time.time()
 
 
-def boot_id() -> str:
-    """Which run of the machine this is; '' where the machine does not tell."""
+def _read_boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
+    except FileNotFoundError:
         return ""
+
+
+# Read once: later there may be no descriptor left for it, and a wrong answer would mean that all jobs are lost.
+_BOOT_ID = _read_boot_id()
+
+
+def boot_id() -> str:
+    """Which run of the machine this is; '' where the machine does not tell."""
+    return _BOOT_ID
 
 
 def since_boot() -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _given: tuple[int, int] | None = None  # soft and hard limit as this process got them
 
 
@@ -25,3 +27,14 @@ def give_usual_limit(pid: int) -> None:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, _given)
         except OSError:
             pass  # it has ended, or is not ours to limit
+
+
+def with_usual_limit(argv: Sequence[str]) -> Sequence[str]:
+    """The command that is `argv` with the limit that this process was given, from its first moment on."""
+    if not _given:
+        return argv
+    return ("/bin/sh", "-c", 'ulimit -Sn "$0" && exec "$@"', _shown(_given[0]), *argv)
+
+
+def _shown(limit: int) -> str:
+    return "unlimited" if limit < 0 else str(limit)

@@ -17,8 +17,8 @@ _KEY_BYTES = 32
 # Records that a key stands behind: accounts' keys are derived from it, others' secrets and requests sealed under it.
 _DEPENDENT = ("account", "cluster", "fileserver", "job")
 _REMEDY = (
-    "Nothing was changed. Restore it from a backup, or start with an empty state: run 'az batchai local reset', "
-    "or move the folder away."
+    "Nothing was changed. Restore it from a backup, or give the state up with `az batchai local reset`, which ends the "
+    "jobs and nodes that still run there and deletes what is in the folder, storage included."
 )
 
 

@@ -23,12 +23,14 @@ from azext_batchai.service.arm.errors import ArmError, bad_request
 from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.connections import Connection, Connections, Listener, quiet_handler
-from azext_batchai.service.engine.engines import LOCAL
+from azext_batchai.service.control import node_times
+from azext_batchai.service.engine.engines import LOCAL, Engines
 from azext_batchai.service.engine.slurm.profile import ProfileError
 from azext_batchai.service.instance import LOCK_FILE, Instance, process_start_time
 from azext_batchai.service.ports import Ports
 from azext_batchai.service.service import open_service
 from azext_batchai.service.settings import Settings
+from azext_batchai.service.storage.layout import StorageLayout
 
 if TYPE_CHECKING:
     from azext_batchai.service.front.front import Front
@@ -69,6 +71,13 @@ def run(settings: Settings, instance: Instance, ready: Callable[[dict[str, Any]]
         asyncio.run(one_run.serve())
     finally:
         one_run.close_state()
+
+
+def discard_state(settings: Settings) -> None:
+    """End the nodes that the folders tell of, with all that runs there, and delete the state without opening it."""
+    finish_reset(settings.home)
+    asyncio.run(Engines(settings, StorageLayout(settings.home)).release_left())
+    _delete_state(settings.home)
 
 
 class _Run:
@@ -165,6 +174,8 @@ class _Run:
             return Reply(200, await self._front_of_house().open(body))
         if method == "GET" and action in ("engines", "engines/check"):
             return await self._engines(check=action.endswith("check"))
+        if method == "GET" and action.startswith("usage/"):
+            return Reply(200, node_times.usage(self._service.store, action.removeprefix("usage/")))
         if method == "POST" and action.startswith("preempt/"):
             return await self._preempt(action.removeprefix("preempt/"))
         if (method, action) == ("POST", "reset"):
@@ -221,9 +232,13 @@ class _Run:
         await self._service.close(tear_down=self._reset)
         self._instance.withdraw()
         if self._reset:
-            (self._settings.home / _RESET_FILE).touch()
-            finish_reset(self._settings.home)
+            _delete_state(self._settings.home)
         log.info("service stopped")
+
+
+def _delete_state(home: Path) -> None:
+    (home / _RESET_FILE).touch()
+    finish_reset(home)
 
 
 def finish_reset(home: Path) -> None:

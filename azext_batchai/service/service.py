@@ -96,6 +96,5 @@ def open_service(settings: Settings, base_url: str) -> Service:
             "fileserver": file_servers.tear_down,
             "account": remove_account,
         },
-        {"job": fleet.end_waiting},
     )
     return Service(**vars(state), engines=engines, fleet=fleet, file_servers=file_servers, deletions=deletions)

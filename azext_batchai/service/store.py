@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from azext_batchai.service import store_checks
+from azext_batchai.service import store_checks, store_events
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.store_upgrades import upgrade
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _TABLES = """
 CREATE TABLE resources (
@@ -126,6 +126,7 @@ class Store:
         try:
             self._check()
             self._db = sqlite3.connect(path, isolation_level=None)
+            self.node_events = store_events.NodeEvents(self._db)
             self._open()
         except (sqlite3.Error, OSError) as exc:
             if store_checks.disk_full(exc, path.parent):
@@ -138,9 +139,9 @@ class Store:
     def unusable(self, why: str) -> StateError:
         """The refusal of a state that was found damaged before anything was written."""
         return StateError(
-            f"The state file {self.path} cannot be used: {why}. Nothing was changed. Put back a copy of it, or move "
-            f"the whole folder {self.path.parent} away: the next start then begins with an empty state. Jobs that "
-            "still run there are not ended by that."
+            f"The state file {self.path} cannot be used: {why}. Nothing was changed. Put back a copy of it, or give "
+            "the state up with `az batchai local reset`, which ends the jobs and nodes that still run there and "
+            f"deletes what is in {self.path.parent}, storage included."
         )
 
     def _check(self) -> None:
@@ -180,7 +181,7 @@ class Store:
         self._db.execute("PRAGMA synchronous=FULL")
         (found,) = self._db.execute("PRAGMA user_version").fetchone()
         if found == 0:
-            self._db.executescript(f"BEGIN;{_TABLES}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+            self._db.executescript(f"BEGIN;{_TABLES}{store_events.TABLE}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
         elif found < SCHEMA_VERSION:
             with self.transaction():
                 upgrade(self._db, found)

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from typing import Any
 
+from azext_batchai.service import store_events
 from azext_batchai.service.clock import parse_wire_time
 
 
@@ -13,6 +14,8 @@ def upgrade(db: sqlite3.Connection, version: int) -> None:
     """From schema `version` to today's. Runs in the caller's transaction."""
     if version < 2:
         _to_2(db)
+    if version < 3:
+        _to_3(db)
 
 
 def _to_2(db: sqlite3.Connection) -> None:
@@ -26,6 +29,12 @@ def _to_2(db: sqlite3.Connection) -> None:
         except (ValueError, TypeError, LookupError, AttributeError):
             continue  # it is damaged, and stays as it is: who reads it says so
         db.execute("UPDATE resources SET internal=?, active=? WHERE seq=?", (json.dumps(internal), active, seq))
+
+
+def _to_3(db: sqlite3.Connection) -> None:
+    """Before, nothing was kept of what nodes did."""
+    for statement in store_events.TABLE.split(";"):  # `executescript` would end the transaction
+        db.execute(statement)
 
 
 def _upgraded(seq: int, kind: str, body: dict[str, Any], internal: dict[str, Any]) -> tuple[dict[str, Any], bool]:

@@ -51,6 +51,11 @@ class Tokens:
         host = urlsplit(self._audience(token)).hostname or ""
         return any(host == name or (name.startswith(".") and host.endswith(name)) for name in _STORAGE)
 
+    def holder(self, token: str) -> tuple[str, str]:
+        """Object and tenant of who has a token that was found good."""
+        claims: dict[str, Any] = json.loads(_decoded(token.split(".")[1]))
+        return str(claims["oid"]), str(claims["tid"])
+
     def _audience(self, token: str) -> str:
         signed, _, signature = token.rpartition(".")
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), self._signature(signed).encode()):

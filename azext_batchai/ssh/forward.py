@@ -18,7 +18,7 @@ LOOPBACK = "127.0.0.1"
 _ANYWHERE = ("", "*")
 _CHUNK = 64 * 1024
 _SYNTAX = (
-    "Give [BIND:]PORT:HOST:HOSTPORT, [BIND:]PORT:/NODE/SOCKET, /LOCAL/SOCKET:HOST:HOSTPORT or "
+    "Give PORT, [BIND:]PORT:HOST:HOSTPORT, [BIND:]PORT:/NODE/SOCKET, /LOCAL/SOCKET:HOST:HOSTPORT or "
     "/LOCAL/SOCKET:/NODE/SOCKET, for example -L 8080:localhost:8080. Several are separated by spaces."
 )
 # A field is an address in brackets or anything without a colon.
@@ -163,6 +163,9 @@ def _strings(addresses: Any) -> list[str]:
 
 
 def _parse_one(text: str) -> Forward:
+    if text.isascii() and text.isdigit():  # the same port on both sides
+        port = _port(text, text, "local")
+        return Forward(Endpoint(LOOPBACK, port), Endpoint("localhost", port), text)
     fields = _fields(text)
     if fields is None:
         raise _wrong(text, "it is not a list of fields separated by colons")

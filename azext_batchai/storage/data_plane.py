@@ -59,7 +59,8 @@ class Account:
         from requests.exceptions import RequestException
 
         try:
-            response = session.get(f"{url}?{urlencode(query)}", headers=self._signed(url, query), timeout=_TIMEOUT)
+            headers = self.signed("GET", url, query)
+            response = session.get(f"{url}?{urlencode(query)}", headers=headers, timeout=_TIMEOUT)
         except RequestException as error:
             from azure.cli.core.azclierror import AzureConnectionError
 
@@ -74,14 +75,18 @@ class Account:
         key = base64.b64decode(self.key)
         return base64.b64encode(hmac.new(key, text.encode("utf-8"), hashlib.sha256).digest()).decode()
 
-    def _signed(self, url: str, query: dict[str, str]) -> dict[str, str]:
+    def signed(
+        self, method: str, url: str, query: dict[str, str], own: dict[str, str] | None = None, length: int = 0
+    ) -> dict[str, str]:
+        """The headers of a request with `length` bytes of body, signed; `own`: those of it that begin with x-ms-."""
         now = format_datetime(datetime.datetime.now(datetime.timezone.utc), usegmt=True)
-        headers = {"x-ms-date": now, "x-ms-version": _VERSION}
-        standard = "\n" * 12  # the verb's line end, and eleven standard headers, all empty
-        own = "".join(f"{name}:{value}\n" for name, value in sorted(headers.items()))
+        headers = {**(own or {}), "x-ms-date": now, "x-ms-version": _VERSION}
+        # The third of eleven standard headers; the others are empty, as this one is where there is no body.
+        standard = "\n" * 3 + (str(length) if length else "") + "\n" * 9
+        shown = "".join(f"{name}:{value}\n" for name, value in sorted(headers.items()))
         resource = f"/{self.name}{urlsplit(url).path}"
         parameters = "".join(f"\n{name}:{value}" for name, value in sorted(query.items()))
-        text = f"GET{standard}{own}{resource}{parameters}"
+        text = f"{method}{standard}{shown}{resource}{parameters}"
         return {**headers, "Authorization": f"SharedKey {self.name}:{self.signature(text)}"}
 
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
-from azure.storage.blob import BlobServiceClient, generate_account_sas
+from azure.storage.blob import BlobServiceClient, generate_account_sas, generate_blob_sas
 from azure.storage.fileshare import ShareServiceClient
 
 from harness.service import Service
@@ -114,6 +114,29 @@ def test_a_login_opens_the_data(service: Service, names: Names) -> None:
     assert container.download_blob("x").readall() == b"1"
     share = names.files(credential, token_intent="backup").create_share("logged-in")
     assert list(share.list_directories_and_files()) == []
+
+
+def test_a_login_can_be_delegated(service: Service, names: Names) -> None:
+    """A signature under a key that was made of the login, which knows no account key."""
+    container = names.blobs().create_container("delegated")
+    container.upload_blob("x", b"1")
+    start, end = datetime.now(timezone.utc) - timedelta(minutes=1), datetime.now(timezone.utc) + timedelta(minutes=5)
+    login = names.blobs(Credential(token(service, "https://storage.azure.com")))
+    key = login.get_user_delegation_key(start, end)
+    where = (names.account.name, "delegated", "x")
+    good = generate_blob_sas(*where, user_delegation_key=key, permission="r", expiry=end)
+    blob = names.blobs(good).get_blob_client("delegated", "x")
+    assert blob.download_blob().readall() == b"1"
+    with pytest.raises(HttpResponseError, match="AuthorizationPermissionMismatch"):
+        blob.upload_blob(b"2", overwrite=True)
+    key.signed_oid = str(uuid.uuid4())  # not who has logged in
+    forged = generate_blob_sas(*where, user_delegation_key=key, permission="r", expiry=end)
+    with pytest.raises(ClientAuthenticationError, match="Signature did not match"):
+        names.blobs(forged).get_blob_client("delegated", "x").download_blob()
+    with pytest.raises(HttpResponseError, match="AuthorizationFailure"):
+        names.blobs().get_user_delegation_key(start, end)  # an account key is no login
+    with pytest.raises(HttpResponseError, match="within seven days"):
+        login.get_user_delegation_key(start, end + timedelta(days=8))
 
 
 def test_a_login_for_something_else_does_not(service: Service, names: Names) -> None:

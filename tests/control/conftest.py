@@ -23,6 +23,7 @@ def empty_plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plane]:
     with tempfile.TemporaryDirectory(prefix="plane-", dir=where) as folder:
         plane = Plane(Path(folder), monkeypatch)
         yield plane
+        assert plane.loose_writes == []
         if not plane.loop.is_closed():
             plane.loop.run_until_complete(_let_go(plane))
             plane.loop.close()

@@ -56,6 +56,44 @@ async def test_a_deletion_is_one_operation_however_often_it_is_asked_for(plane: 
     assert plane.state("stubborn") == "gone"
 
 
+@pytest.mark.parametrize("path", [job_path("stubborn"), EXPERIMENT, WORKSPACE])
+async def test_a_running_job_that_is_deleted_is_shown_as_terminating_and_is_not_told_twice(
+    plane: Plane, path: str
+) -> None:
+    await begin(plane, path)
+    assert (plane.state("stubborn"), plane.world.of_job("stubborn").stops) == ("terminating", 1)
+
+
+@pytest.mark.parametrize("path", [job_path("stubborn"), f"{WORKSPACE}/clusters/c", EXPERIMENT, WORKSPACE])
+async def test_a_deletion_is_a_change_and_a_restart_during_it_is_none(plane: Plane, path: str) -> None:
+    plane.world.automatic -= {"stop"}
+    await plane.cluster(1)
+    await plane.job("stubborn")
+    seen = [await plane.call("GET", path)]
+    await plane.sleep(5)
+    await begin(plane, path)
+    seen.append(await plane.call("GET", path))
+    await plane.restart()
+    await plane.sleep(5)
+    seen.append(await plane.call("GET", path))
+    created, deleting, later = (answer.headers["etag"] for answer in seen)
+    assert (deleting != created, later) == (True, deleting)
+    states = [answer.body["properties"]["provisioningState"] for answer in seen]
+    assert states == ["succeeded", "deleting", "deleting"]
+    since = [answer.body["properties"]["provisioningStateTransitionTime"] for answer in seen]
+    assert since[0] < since[1] == since[2]
+
+
+async def test_a_deleted_job_holds_back_nobody_and_asks_for_no_nodes(plane: Plane) -> None:
+    await plane.cluster(2)
+    for name, nodes in (("first", 1), ("gang", 2), ("a", 1)):
+        await plane.job(name, nodes)
+    assert plane.states("first", "gang", "a") == ["running", "queued", "queued"]
+    await plane.ask("DELETE", job_path("gang"))
+    assert plane.state("a") == "running"
+    assert [job.key for job in plane.controller().queue] == []
+
+
 async def test_a_deleted_job_is_never_queued_again(plane: Plane) -> None:
     plane.world.automatic -= {"stop"}
     await plane.cluster(1)
@@ -352,6 +390,61 @@ async def test_one_child_that_fails_does_not_keep_the_others(plane: Plane, monke
     assert not plane.service.storage.account("good").exists()
 
 
+async def test_a_deletion_has_failed_when_all_of_it_has_been_tried(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = WORKSPACE.replace("/ws", "/other")
+    await plane.call("PUT", other, LOCATION)
+    await plane.ask("PUT", f"{other}/fileServers/f", SERVER)
+    monkeypatch.setattr(plane.endpoints, "close", fail)
+    await begin(plane, GROUP)
+    group = plane.record(GROUP)
+    assert group
+    operation = plane.service.store.get_operation(group.internal["deleting"])
+    assert operation and operation["status"] == "InProgress"
+    await plane.end("stubborn")
+    operation = plane.service.store.get_operation(group.internal["deleting"])
+    assert operation and (operation["status"], plane.record(WORKSPACE)) == ("Failed", None)
+
+
+async def test_a_service_that_has_let_go_leaves_all_of_a_deletion_to_the_next(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    await plane.cluster(0)
+    await plane.job("a")
+    await plane.call("DELETE", EXPERIMENT)
+    plane.full = True
+    await plane.sleep(1)
+    await plane.close()
+    caplog.clear()
+    plane.full = False
+    await plane.sleep(60)
+    assert caplog.text == ""
+    await plane.start()
+    await plane.loop.settle()
+    assert plane.record(EXPERIMENT) is None
+
+
+async def test_a_termination_of_a_service_that_has_let_go_is_carried_out_by_the_next(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    plane.world.automatic -= {"clean"}
+    await plane.cluster(1)
+    await plane.job("a")
+    answer = await plane.ask("POST", f"{job_path('a')}/terminate")
+    plane.full = True
+    plane.engine.decide("clean", "a")
+    await plane.sleep(1)  # all is done but the note that it is
+    await plane.close()
+    caplog.clear()
+    plane.full = False
+    await plane.sleep(60)
+    assert caplog.text == ""
+    await plane.start()
+    await plane.loop.settle()
+    assert (plane.error("a"), (await plane.operation(answer))["status"]) == ("JobTerminated", "Succeeded")
+
+
 async def test_deletion_repeats_until_no_child_is_left(plane: Plane) -> None:
     """A child that comes into being although its parent goes (an older release allowed it) is no orphan."""
     await begin(plane, EXPERIMENT)
@@ -364,6 +457,22 @@ async def test_deletion_repeats_until_no_child_is_left(plane: Plane) -> None:
     await plane.end("stubborn")
     assert plane.record(EXPERIMENT) is None
     assert plane.service.store.count("job") == 0
+
+
+async def test_a_child_that_came_after_its_kind_had_gone_is_no_orphan(plane: Plane) -> None:
+    plane.world.automatic -= {"release"}
+    await plane.cluster(1)
+    [node] = plane.nodes()
+    record = plane.record(EXPERIMENT)
+    assert record
+    answer = await plane.ask("DELETE", WORKSPACE)
+    assert plane.record(EXPERIMENT) is None
+    with plane.service.store.transaction():
+        plane.service.store.add(record)
+    plane.engine.decide("release", node)
+    await plane.loop.settle()
+    assert (await plane.operation(answer))["status"] == "Succeeded"
+    assert (plane.record(WORKSPACE), plane.record(EXPERIMENT)) == (None, None)
 
 
 async def test_many_children_go_in_batches(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -498,17 +607,114 @@ async def test_a_late_note_of_an_endpoint_is_not_taken_for_that_of_a_new_server_
     assert [properties["mountSettings"]["fileServerPublicPort"]] == list(before.values())
 
 
-async def test_a_file_server_that_cannot_be_made_fails_with_the_reason(plane: Plane) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(OSError(24, "Too many open files"), "Too many open files"), (OSError("a damaged key"), "a damaged key")],
+)
+async def test_a_file_server_that_cannot_be_made_fails_with_the_reason(
+    plane: Plane, error: OSError, reason: str
+) -> None:
     path = f"{WORKSPACE}/fileServers/f"
-    plane.endpoints.errors.append(OSError(24, "Too many open files"))
+    plane.endpoints.errors.append(error)
     answer = await plane.ask("PUT", path, SERVER)
     operation = await plane.operation(answer)
     assert (operation["status"], operation["error"]["code"]) == ("Failed", "FileServerProvisioningFailed")
-    assert "Too many open files" in operation["error"]["message"]
+    assert operation["error"]["message"] == f"File Server provisioning has failed: {reason}"
     assert (await plane.call("GET", path)).body["properties"]["provisioningState"] == "failed"
     await plane.restart()
     assert (await plane.call("GET", path)).body["properties"]["provisioningState"] == "succeeded"
     assert (await plane.operation(answer))["status"] == "Failed"
+
+
+async def test_the_endpoint_of_a_file_server_goes_before_its_folder(plane: Plane) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    await plane.ask("PUT", path, SERVER)
+    await plane.ask("DELETE", path)
+    assert plane.endpoints.closed_over == [True]
+
+
+async def test_a_file_server_deleted_at_once_is_never_opened(plane: Plane) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    answers = [await plane.call("PUT", path, SERVER), await plane.call("DELETE", path)]
+    await plane.loop.settle()
+    assert [(await plane.operation(answer))["status"] for answer in answers] == ["Succeeded", "Succeeded"]
+    assert (plane.endpoints.opened, plane.record(path)) == (0, None)
+
+
+async def test_a_file_server_that_goes_does_not_become_usable_again(plane: Plane) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    plane.endpoints.hold, plane.endpoints.keep = asyncio.Event(), asyncio.Event()
+    await plane.ask("PUT", path, SERVER)
+    await plane.ask("DELETE", path)
+    plane.endpoints.hold.set()
+    await plane.loop.settle()
+    assert (await plane.call("GET", path)).body["properties"]["provisioningState"] == "deleting"
+    plane.endpoints.keep.set()
+    await plane.loop.settle()
+    assert plane.record(path) is None
+
+
+async def test_a_file_server_that_could_not_be_written_is_usable_later_or_gone(plane: Plane) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    for gone in (False, True):
+        created = await plane.call("PUT", path, SERVER)
+        plane.full = True
+        await plane.sleep(1)
+        assert (await plane.call("GET", path)).body["properties"]["provisioningState"] == "creating"
+        plane.full = False
+        if gone:
+            await plane.ask("DELETE", path)
+        await plane.sleep(10)
+        assert (await plane.operation(created))["status"] == "Succeeded"
+        if not gone:
+            assert (await plane.call("GET", path)).body["properties"]["provisioningState"] == "succeeded"
+            await plane.ask("DELETE", path)
+    assert (plane.record(path), plane.endpoints.open_ports) == (None, {})
+
+
+async def test_a_service_that_lets_go_closes_the_endpoints_and_makes_no_more(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    await plane.ask("PUT", path, SERVER)
+    hold = plane.endpoints.hold = asyncio.Event()
+    await plane.ask("PUT", f"{path}2", SERVER)
+    before = plane.endpoints
+    await plane.close()
+    hold.set()
+    await plane.sleep(60)
+    assert (before.open_ports, caplog.text) == ({}, "")
+    await plane.start()
+    await plane.loop.settle()
+    assert len(plane.endpoints.open_ports) == 2
+
+
+async def test_a_file_server_whose_folder_is_gone_can_be_deleted(plane: Plane) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    await plane.ask("PUT", path, SERVER)
+    folder = Path((await plane.call("GET", path)).body["properties"]["mountSettings"]["localPath"])
+    folder.rmdir()
+    folder.parent.rmdir()
+    answer = await plane.ask("DELETE", path)
+    assert ((await plane.operation(answer))["status"], plane.record(path)) == ("Succeeded", None)
+
+
+async def test_when_a_file_server_became_usable_is_told_and_a_restart_changes_nothing(plane: Plane) -> None:
+    path = f"{WORKSPACE}/fileServers/f"
+    plane.endpoints.hold = asyncio.Event()
+    await plane.ask("PUT", path, SERVER)
+    creating = await plane.call("GET", path)
+    await plane.sleep(60)
+    plane.endpoints.hold.set()
+    await plane.loop.settle()
+    usable = await plane.call("GET", path)
+    times = [answer.body["properties"]["provisioningStateTransitionTime"] for answer in (creating, usable)]
+    assert times[0] < times[1]
+    assert usable.headers["etag"] != creating.headers["etag"]
+    await plane.restart()
+    await plane.sleep(60)
+    again = await plane.call("GET", path)
+    assert (again.body, again.headers) == (usable.body, usable.headers)
 
 
 async def test_a_file_server_begun_by_an_earlier_service_is_made(plane: Plane) -> None:

@@ -82,6 +82,44 @@ async def test_a_time_limit_reached_meanwhile_holds_later(plane: Plane) -> None:
     assert plane.error("a") == "JobTimedOut"
 
 
+async def test_a_time_limit_that_passes_meanwhile_is_not_that_of_a_job_that_has_ended(plane: Plane) -> None:
+    await plane.cluster(1)
+    await plane.job("a", limit="PT1H")
+    await plane.sleep(3599)
+    plane.full = True
+    await plane.end("a")
+    await plane.sleep(60)
+    plane.full = False
+    await plane.sleep(5)
+    assert plane.state("a") == "succeeded"
+
+
+async def test_a_job_starts_when_its_ports_are_on_record(plane: Plane) -> None:
+    plane.world.automatic -= {"ports"}
+    await plane.cluster(1)
+    settings = {"pythonScriptFilePath": "x", "processCount": 2}
+    await plane.job("a", customToolkitSettings=None, pyTorchSettings=settings)
+    plane.full = True
+    plane.engine.decide("ports", plane.engine.waits("ports")[0])
+    await plane.sleep(1)
+    assert plane.world.started == []
+    plane.full = False
+    await plane.sleep(5)
+    assert plane.world.started == ["a"]
+
+
+async def test_that_the_allocation_is_steady_is_told_later(plane: Plane) -> None:
+    plane.world.automatic -= {"allocate"}
+    await plane.cluster(1)
+    plane.full = True
+    plane.engine.decide("allocate", plane.engine.waits("allocate")[0])
+    await plane.sleep(1)
+    assert (await plane.show())["allocationState"] == "resizing"
+    plane.full = False
+    await plane.sleep(5)
+    assert (await plane.show())["allocationState"] == "steady"
+
+
 async def test_a_lost_node_is_replaced_later(plane: Plane) -> None:
     await plane.cluster(1)
     await plane.job("a")
@@ -165,3 +203,18 @@ async def test_a_termination_that_was_acknowledged_ends_its_operation_later(plan
     await plane.sleep(10)
     assert plane.error("a") == "JobTerminated"
     assert (await plane.operation(answer))["status"] == "Succeeded"
+
+
+async def test_a_disk_that_becomes_read_only_is_as_a_full_one(plane: Plane) -> None:
+    await plane.cluster(2)
+    await plane.job("a")
+    plane.why = "attempt to write a readonly database"
+    plane.full = True
+    answer = await plane.ask("PUT", job_path("new"), plane.job_body())
+    assert (answer.status, answer.code) == (503, "ServiceUnavailable")
+    await plane.end("a", exit_code=4)
+    assert (plane.state("a"), plane.state("new")) == ("running", "gone")
+    plane.full = False
+    await plane.sleep(7)
+    assert (plane.state("a"), plane.world.started) == ("failed", ["a"])
+    assert (await plane.ask("PUT", job_path("new"), plane.job_body())).status == 202

@@ -1,11 +1,13 @@
 """States of a job: queued -> running -> (terminating ->) succeeded | failed | queued again. Legal ways and others."""
 
+import asyncio
+import sqlite3
 from typing import Any
 
 import pytest
 
 from azext_batchai.service.arm.errors import ArmError
-from azext_batchai.service.engine.base import JobOutcome, TaskError
+from azext_batchai.service.engine.base import JobOutcome, MachineRestarted, TaskError
 from azext_batchai.service.model import job_states
 from harness.plane import EXPERIMENT, WORKSPACE, Answer, Plane, job_path
 
@@ -139,6 +141,56 @@ async def test_terminate_during_a_requeue(plane: Plane) -> None:
     await plane.end("a")
     assert (plane.state("a"), plane.error("a")) == ("failed", "JobTerminated")
     assert plane.world.started == ["a"]
+
+
+async def test_a_job_is_told_to_end_once_however_often_that_is_asked_for(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    plane.world.automatic -= {"stop"}
+    await plane.cluster(1)
+    await plane.job("a")
+    await plane.rescale(0)
+    for _ in range(3):
+        plane.controller().wake()
+        await plane.loop.settle()
+    assert caplog.text.count("is to run again") == 1
+    await asyncio.gather(*(plane.call("POST", f"{job_path('a')}/terminate") for _ in range(3)))
+    await plane.loop.settle()
+    assert plane.world.of_job("a").stops == 1
+
+
+async def test_terminations_at_once_tell_the_job_once(plane: Plane) -> None:
+    plane.world.automatic -= {"stop"}
+    await plane.cluster(1)
+    await plane.job("a")
+    await asyncio.gather(*(plane.call("POST", f"{job_path('a')}/terminate") for _ in range(3)))
+    await plane.loop.settle()
+    assert plane.world.of_job("a").stops == 1
+
+
+async def test_a_job_that_waits_to_run_again_shows_no_earlier_run(plane: Plane) -> None:
+    await plane.cluster(1)
+    await plane.job("a")
+    await plane.rescale(0)
+    assert "executionInfo" not in properties(plane, "a")
+    assert plane.nodes_of("a") == []
+
+
+async def test_a_job_that_nobody_runs_can_be_terminated(plane: Plane) -> None:
+    """Its cluster's record was lost, and another cluster has the name."""
+    await plane.cluster(1)
+    await plane.job("a")
+    key = plane.controller().key
+    await plane.crash()
+    with sqlite3.connect(plane.settings.home / "state.db") as db:
+        db.execute("DELETE FROM resources WHERE key=? OR parent=?", (key, key))
+    db.close()
+    await plane.start()
+    await plane.cluster(0)
+    answer = await terminate(plane, "a")
+    assert (await plane.operation(answer))["status"] == "Succeeded"
+    assert (plane.state("a"), plane.error("a")) == ("failed", "JobTerminated")
 
 
 async def test_a_requeue_does_not_undo_a_termination(plane: Plane) -> None:
@@ -392,6 +444,27 @@ async def test_a_job_loses_low_priority_nodes_after_a_day_and_runs_again(plane: 
     assert plane.numbers() == [3, 4]  # its timer went with it
 
 
+async def test_the_day_on_low_priority_nodes_begins_with_each_attempt(plane: Plane) -> None:
+    await plane.cluster(1, vmPriority="lowpriority")
+    await plane.job("a")
+    await plane.sleep(80_000)
+    plane.engine.lose(plane.nodes_of("a")[0])
+    await plane.sleep(86_399)
+    assert plane.world.started == ["a", "a"]
+    await plane.sleep(1)
+    assert plane.world.started == ["a", "a", "a"]
+
+
+async def test_a_day_that_passed_while_no_service_ran_ends_at_once(plane: Plane) -> None:
+    await plane.cluster(1, vmPriority="lowpriority")
+    await plane.job("a")
+    await plane.crash()
+    await plane.sleep(100_000)
+    await plane.start()
+    await plane.loop.settle()
+    assert (plane.world.started, plane.numbers()) == (["a", "a"], [2])
+
+
 async def test_a_dedicated_job_keeps_its_nodes(plane: Plane) -> None:
     await plane.cluster(1)
     await plane.job("a")
@@ -439,6 +512,20 @@ async def test_a_service_that_has_let_go_does_nothing_any_more(
     assert (plane.world.of_job("a").stops, plane.world.started, caplog.text) == (0, ["a"], "")
 
 
+async def test_a_service_that_has_let_go_leaves_the_end_of_a_job_to_the_next(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    await plane.cluster(1)
+    await plane.job("a")
+    await plane.close()
+    await plane.end("a", exit_code=3)
+    await plane.sleep(60)
+    assert caplog.text == ""
+    await plane.start()
+    await plane.loop.settle()
+    assert (plane.state("a"), info(plane, "a")["exitCode"]) == ("failed", 3)
+
+
 async def test_a_job_that_ended_while_no_service_ran_has_its_end(plane: Plane) -> None:
     await plane.cluster(1)
     await plane.job("a")
@@ -461,6 +548,67 @@ async def test_a_job_that_was_lost_with_the_machine_fails(plane: Plane) -> None:
     assert (plane.state("a"), plane.error("a")) == ("failed", "NodeLost")
     await plane.job("b")
     assert plane.state("b") == "running"
+
+
+@pytest.mark.parametrize(
+    ("own", "setting", "again"),
+    [
+        ("1", False, True),
+        (" Yes ", False, True),
+        ("on", False, True),
+        ("true", False, True),
+        ("0", True, False),
+        ("no", True, False),
+        (None, True, True),
+        (None, False, False),
+    ],
+)
+async def test_a_job_lost_with_its_machine_runs_again_where_that_is_wanted(
+    empty_plane: Plane, own: str | None, setting: bool, again: bool
+) -> None:
+    plane = empty_plane
+    plane.set(requeue_on_reboot=setting)
+    await plane.new()
+    await plane.cluster(1)
+    variables = [{"name": "OTHER", "value": "x"}]
+    if own is not None:
+        variables.append({"name": "AZ_BATCHAI_REQUEUE_ON_REBOOT", "value": own})
+    await plane.job("a", environmentVariables=variables)
+    plane.engine.fail("a", MachineRestarted("NodeLost", "The node was lost", {"Info": "anew"}))
+    await plane.loop.settle()
+    if again:
+        assert (plane.state("a"), plane.world.started) == ("running", ["a", "a"])
+        note = "the job runs again: its machine was started anew while it ran"
+        assert plane.world.of_job("a").plan.notes == (note,)
+    else:
+        assert (plane.state("a"), plane.error("a"), plane.world.started) == ("failed", "NodeLost", ["a"])
+    assert "unusable" not in await plane.counts()  # the machine is there again
+
+
+async def test_what_happens_to_a_job_and_its_cluster_changes_no_etag(plane: Plane) -> None:
+    plane.world.automatic -= {"stop"}
+    await plane.cluster(0)
+    settings = {"pythonScriptFilePath": "x", "processCount": 2}
+    await plane.job("a", customToolkitSettings=None, pyTorchSettings=settings)
+    seen = [await plane.call("GET", job_path("a"))]
+    await plane.rescale(1)
+    cluster = await plane.call("GET", f"{WORKSPACE}/clusters/c")
+    seen.append(await plane.call("GET", job_path("a")))
+    await plane.sleep(5)
+    plane.engine.lose(next(iter(plane.nodes())))  # its job is to run again
+    await plane.loop.settle()
+    await plane.end("a")
+    await terminate(plane, "a")
+    seen.append(await plane.call("GET", job_path("a")))
+    await plane.end("a")
+    seen.append(await plane.call("GET", job_path("a")))
+    states = [answer.body["properties"]["executionState"] for answer in seen]
+    assert states == ["queued", "running", "terminating", "failed"]
+    assert len({answer.headers["etag"] for answer in seen}) == 1
+    created = (await plane.job("a", customToolkitSettings=None, pyTorchSettings=settings)).headers["etag"]
+    assert created == seen[0].headers["etag"]
+    assert plane.numbers() == [2]
+    assert (await plane.call("GET", f"{WORKSPACE}/clusters/c")).headers == cluster.headers
 
 
 async def test_a_job_whose_node_is_gone_runs_again(plane: Plane) -> None:
@@ -592,6 +740,7 @@ async def test_only_a_queued_job_is_started_and_only_a_running_one_stopped(plane
 async def test_what_is_gone_cannot_be_stopped_or_finished(plane: Plane) -> None:
     job_states.intend(plane.service, "no such job", job_states.TERMINATE)
     assert job_states.finish(plane.service, "no such job", JobOutcome(0)) is None
+    assert job_states.mark_running(plane.service, "no such job", ["n"]) is None
 
 
 # Requests
@@ -600,11 +749,14 @@ async def test_what_is_gone_cannot_be_stopped_or_finished(plane: Plane) -> None:
 async def test_the_same_put_again_shows_the_job_as_it_was_created(plane: Plane) -> None:
     await plane.cluster(1)
     await plane.job("a")
+    await plane.sleep(5)
     await plane.end("a")
     again = await plane.job("a")
     assert again.status == 200
     assert again.body["properties"]["executionState"] == "queued"
     assert "executionInfo" not in again.body["properties"]
+    created = again.body["properties"]["creationTime"]
+    assert again.body["properties"]["executionStateTransitionTime"] == created
     other = await plane.job("a", nodes=2)
     assert (other.status, other.code) == (409, "Conflict")
     assert plane.world.started == ["a"]
@@ -623,6 +775,7 @@ async def test_two_output_directories_with_one_id_are_refused(plane: Plane) -> N
 async def test_a_job_needs_a_cluster(plane: Plane) -> None:
     answer = await plane.job("a", cluster="none")
     assert (answer.status, answer.code) == (404, "ClusterNotFound")
+    assert "none" in answer.body["error"]["message"]
     body = plane.job_body()
     body["properties"]["cluster"]["id"] = EXPERIMENT
     answer = await plane.call("PUT", job_path("a"), body)

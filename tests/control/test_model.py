@@ -1,12 +1,13 @@
 """What records mean: volumes, plans, quotas, sizes, logins."""
 
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.engine.base import TaskError
-from azext_batchai.service.model import mounts, parents, vm_sizes
+from azext_batchai.service.model import mount_paths, mounts, node_specs, parents, vm_sizes
 from azext_batchai.service.store import Record
 from harness.plane import ACCOUNT, EXPERIMENT, SUBSCRIPTION, USER, WORKSPACE, Plane, job_path
 
@@ -177,6 +178,16 @@ async def test_a_volume_that_cannot_be_mounted_fails_the_job(plane: Plane) -> No
     assert await plane.counts() == {"idle": 1}
 
 
+async def test_a_secret_that_is_not_there_any_more_is_empty(plane: Plane) -> None:
+    await plane.cluster(0)
+    await plane.job("a", secrets=[{"name": "S", "value": "hidden"}])
+    record = plane.record(job_path("a"))
+    assert record
+    with plane.service.store.transaction():
+        plane.service.store.forget_secrets(record.key)
+    assert node_specs.environment(plane.service, record, record.properties, "properties") == {"S": ""}
+
+
 async def test_the_quota_of_clusters_is_of_a_location(empty_plane: Plane) -> None:
     plane = empty_plane
     plane.set(cluster_quota=2)
@@ -217,13 +228,56 @@ async def test_nothing_is_reserved_below_what_is_being_deleted(plane: Plane) -> 
     await plane.call("DELETE", WORKSPACE)
     with pytest.raises(ArmError, match="The workspace ws is being deleted"):
         parents.reserve(plane.service, record)
-    assert plane.record(f"{EXPERIMENT}/x") is None
+    assert plane.service.store.get(record.key) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "rest"),
+    [
+        ("$AZ_BATCHAI_MOUNT_ROOT", "$AZ_BATCHAI_MOUNT_ROOT", "."),
+        ("$AZ_BATCHAI_MOUNT_ROOT/", "$AZ_BATCHAI_MOUNT_ROOT", "."),
+        ("${AZ_BATCHAI_MOUNT_ROOT}/nfs//a/./b", "$AZ_BATCHAI_MOUNT_ROOT", "nfs/a/b"),
+        ("/mnt/batch/tasks/shared/LS_root/mounts/nfs", "$AZ_BATCHAI_MOUNT_ROOT", "nfs"),
+        ("$AZ_BATCHAI_JOB_MOUNT_ROOT/afs/..", "$AZ_BATCHAI_JOB_MOUNT_ROOT", "."),
+        ("${AZ_BATCHAI_JOB_MOUNT_ROOT}/../x", "$AZ_BATCHAI_JOB_MOUNT_ROOT", "../x"),
+    ],
+)
+def test_paths_below_a_mount_root(path: str, root: str, rest: str) -> None:
+    assert mount_paths.below_root(path) == (root, PurePosixPath(rest))
+
+
+@pytest.mark.parametrize("path", ["", "/data", "nfs", "$AZ_BATCHAI_MOUNT_ROOTS/nfs", "x/$AZ_BATCHAI_MOUNT_ROOT/nfs"])
+def test_other_paths_are_below_no_mount_root(path: str) -> None:
+    assert mount_paths.below_root(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [("nfs", "nfs"), ("nfs/a/b", "nfs"), ("deep/er/x", "deep/er"), ("nfsx", None), ("deep", None), ("nfs/../..", None)],
+)
+def test_the_volume_that_a_path_lies_on(path: str, place: str | None) -> None:
+    mounts_of = {
+        "azureFileShares": [{"relativeMountPath": "other"}, {"relativeMountPath": "nfs"}],
+        "fileServers": [{"relativeMountPath": "deep/er"}],
+    }
+    places = mount_paths.mounted_places(mounts_of)
+    assert places == [PurePosixPath("other"), PurePosixPath("nfs"), PurePosixPath("deep/er")]
+    found = mount_paths.place_of(PurePosixPath(path), places)
+    assert found == (PurePosixPath(place) if place else None)
 
 
 @pytest.mark.parametrize(
     ("name", "family", "vcpus", "gpus"),
     [
         ("STANDARD_D1", "D", 1, 0),
+        ("STANDARD_D2", "D", 2, 0),
+        ("STANDARD_D3", "D", 4, 0),
+        ("STANDARD_D4", "D", 8, 0),
+        ("STANDARD_D11", "D", 2, 0),
+        ("STANDARD_D12", "D", 4, 0),
+        ("STANDARD_D13", "D", 8, 0),
+        ("STANDARD_D14", "D", 16, 0),
+        ("STANDARD_D5_V2", "Dv2", 16, 0),
         ("Standard_D15_v2", "Dv2", 20, 0),
         ("STANDARD_D3_V2", "Dv2", 4, 0),
         ("STANDARD_NC6", "NC", 6, 1),

@@ -82,6 +82,7 @@ async def test_a_node_that_is_refused_is_unusable_and_says_why(plane: Plane) -> 
     [
         (TaskError("SetupTaskFailed", "no"), "SetupTaskFailed"),
         (OSError(28, "No space left on device"), "NodeAllocationFailed"),
+        (OSError("a damaged key"), "NodeAllocationFailed"),
         (KeyError("a mistake"), "InternalError"),
     ],
 )
@@ -93,8 +94,9 @@ async def test_whatever_fails_the_node_is_unusable_and_the_others_are_not(
     assert await plane.counts() == {"unusable": 1, "idle": 1}
     [error] = (await plane.show())["errors"]
     assert error["code"] == code
-    if code == "NodeAllocationFailed":
-        assert error["details"][0] == {"name": "Info", "value": "No space left on device"}
+    says = {"NodeAllocationFailed": getattr(fault, "strerror", "") or str(fault), "InternalError": repr(fault)}
+    if code in says:
+        assert error["details"][0] == {"name": "Info", "value": says[code]}
 
 
 async def test_the_error_of_a_block_is_each_nodes_own(plane: Plane) -> None:
@@ -134,6 +136,19 @@ async def test_a_reason_to_wait_is_shown_after_half_a_minute(plane: Plane) -> No
     assert plane.nodes() == {first: "idle", second: "allocating"}
 
 
+async def test_a_reason_that_is_an_error_is_shown_at_once_and_the_node_is_still_waited_for(plane: Plane) -> None:
+    plane.world.automatic -= {"allocate"}
+    await plane.cluster(1)
+    [node] = plane.nodes()
+    plane.world.reasons[node] = TaskError("NoSuchPartition", "There is none", {"Info": "ask for another"})
+    [error] = (await plane.show())["errors"]
+    assert (error["code"], error["message"]) == ("NoSuchPartition", "There is none")
+    assert error["details"] == [{"name": "NodeId", "value": node}, {"name": "Info", "value": "ask for another"}]
+    plane.engine.decide("allocate", node)
+    await plane.loop.settle()
+    assert (await plane.counts(), "errors" in await plane.show()) == ({"idle": 1}, False)
+
+
 @pytest.mark.parametrize("call", ["allocate", "prepare"])
 async def test_a_node_deleted_while_it_comes_up_stays_gone(plane: Plane, call: str) -> None:
     plane.world.automatic -= {call}
@@ -156,6 +171,80 @@ async def test_a_node_given_in_the_moment_of_its_deletion_is_handed_back(plane: 
     await plane.rescale(0)
     assert (plane.nodes(), plane.world.nodes) == ({}, {})
     assert plane.world.prepared == []
+
+
+async def test_a_node_is_not_released_while_it_is_still_being_set_up(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane.world.automatic -= {"prepare"}
+    await plane.cluster(1)
+    [node] = plane.nodes()
+
+    async def interrupt(node_id: str) -> None:
+        """What runs there takes its time to end."""
+
+    monkeypatch.setattr(plane.engine, "interrupt", interrupt)
+    await plane.rescale(0)
+    assert (await plane.counts(), list(plane.world.nodes)) == ({"leaving": 1}, [node])
+    plane.engine.decide("prepare", node)
+    await plane.loop.settle()
+    assert (await plane.counts(), plane.world.nodes) == ({}, {})
+
+
+async def test_what_a_node_holds_is_on_record_before_anything_is_done_with_it(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that it leaves, before anything is taken from it: who restarts the service must find it so."""
+    seen: list[tuple[str, bool]] = []
+
+    def watch(call: str) -> None:
+        real = getattr(plane.engine, call)
+
+        async def called(node_id: str, *more: Any) -> None:
+            record = plane.service.store.get(plane.node(node_id).record.key)
+            assert record
+            seen.append((record.internal["state"], bool(record.internal["held"])))
+            await real(node_id, *more)
+
+        monkeypatch.setattr(plane.engine, call, called)
+
+    watch("prepare")
+    watch("interrupt")
+    await plane.cluster(1)
+    assert seen == [("preparing", True)]
+    body = {"properties": {"scaleSettings": {"manual": {"targetNodeCount": 0}}}}
+    await plane.call("PATCH", f"{WORKSPACE}/clusters/c", body)
+    await plane.loop.settle()
+    assert seen == [("preparing", True), ("leaving", True)]
+
+
+async def test_a_new_node_has_nothing_to_tidy(plane: Plane) -> None:
+    await plane.cluster(1)
+    await plane.job("a")
+    await plane.end("a")
+    assert plane.engine.tidied == []
+
+
+async def test_nodes_that_nobody_can_log_in_to_have_no_login(plane: Plane) -> None:
+    plane.world.endpoints = False
+    await plane.cluster(1)
+    assert await plane.counts() == {"idle": 1}
+    assert (await plane.call("POST", f"{WORKSPACE}/clusters/c/listRemoteLoginInformation")).body == {"value": []}
+
+
+async def test_an_unusable_node_keeps_its_job_until_that_has_ended(plane: Plane) -> None:
+    plane.world.automatic -= {"clean"}
+    await plane.cluster(auto=(0, 2))
+    await plane.job("a")
+    [blamed] = plane.nodes()
+    plane.engine.fail("a", NodeFault(blamed, "NodeBroken", "its disk is gone"))
+    await plane.loop.settle()
+    plane.controller().wake()
+    await plane.sleep(100)
+    assert plane.nodes()[blamed] == "unusable"
+    plane.engine.decide("clean", "a")
+    await plane.sleep(61)
+    assert blamed not in plane.nodes()
 
 
 async def test_a_leaving_node_counts_until_it_is_gone(plane: Plane) -> None:
@@ -258,6 +347,13 @@ async def test_a_node_lost_while_it_leaves_is_not_lost(plane: Plane, caplog: pyt
     assert "is lost" not in caplog.text
 
 
+async def test_a_node_that_is_gone_is_watched_no_longer(plane: Plane) -> None:
+    await plane.cluster(2)
+    assert sorted(plane.engine.watched) == sorted(plane.nodes())
+    await plane.rescale(1)
+    assert plane.engine.watched == list(plane.nodes())
+
+
 async def test_a_node_lost_while_it_is_set_up_is_replaced(plane: Plane) -> None:
     plane.world.automatic -= {"prepare"}
     await plane.cluster(1)
@@ -334,6 +430,29 @@ async def test_a_ready_node_is_not_set_up_again_after_a_restart(plane: Plane) ->
     await plane.restart()  # also when the first restart has written the node's state anew
     await plane.end("a")
     assert await plane.counts() == {"idle": 2}
+
+
+async def test_a_node_whose_job_ended_in_the_moment_of_the_crash_is_free(plane: Plane) -> None:
+    await plane.cluster(1)
+    await plane.job("a")
+    await plane.restart()  # from now on the node's own record says that it runs a job
+    plane.world.automatic -= {"clean"}
+    await plane.end("a")
+    assert (plane.state("a"), await plane.counts()) == ("succeeded", {"running": 1})
+    await plane.restart()
+    assert await plane.counts() == {"idle": 1}
+    await plane.job("b")
+    assert plane.state("b") == "running"
+
+
+async def test_after_a_restart_the_engine_looks_whether_nodes_are_ready_but_leaves_unusable_ones(plane: Plane) -> None:
+    plane.world.fault("prepare", TaskError("SetupTaskFailed", "no"))
+    await plane.cluster(3)
+    await plane.job("a")
+    ready = [node for node, state in plane.nodes().items() if state != "unusable"]
+    await plane.restart()
+    assert sorted(plane.engine.asked_to_prepare) == sorted((node, True) for node in ready)
+    assert await plane.counts() == {"unusable": 1, "running": 1, "idle": 1}
 
 
 async def test_a_block_is_taken_up_as_a_block(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:

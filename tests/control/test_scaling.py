@@ -6,7 +6,7 @@ import pytest
 
 from azext_batchai.service.control.node_pool import Node
 from azext_batchai.service.engine.base import TaskError
-from harness.plane import WORKSPACE, Plane, job_path
+from harness.plane import USER, WORKSPACE, Plane, job_path, scale
 
 BAD = TaskError("SetupTaskFailed", "no")
 
@@ -140,6 +140,20 @@ async def test_an_auto_scale_cluster_follows_its_jobs(plane: Plane) -> None:
     assert await plane.counts() == {}
 
 
+@pytest.mark.parametrize("days", [-400, 400])
+async def test_idle_times_do_not_follow_the_wall_clock(plane: Plane, days: int) -> None:
+    await plane.cluster(auto=(0, 1))
+    await plane.job("a")
+    await plane.end("a")
+    plane.clock.wall_seconds = days * 86400.0
+    await plane.sleep(59.9)
+    plane.controller().wake()
+    await plane.loop.settle()
+    assert await plane.counts() == {"idle": 1}
+    await plane.sleep(0.2)
+    assert await plane.counts() == {}
+
+
 async def test_initial_and_least_number_of_nodes(plane: Plane) -> None:
     await plane.cluster(auto=(1, 5, 3))
     assert await plane.counts() == {"idle": 3}
@@ -150,6 +164,70 @@ async def test_initial_and_least_number_of_nodes(plane: Plane) -> None:
     assert await plane.counts("d") == {"idle": 2}
     await plane.cluster(auto=(2, 5, 1), name="e")
     assert await plane.counts("e") == {"idle": 2}
+
+
+async def test_a_restart_gives_no_initial_nodes_again(plane: Plane) -> None:
+    await plane.cluster(auto=(0, 9, 3))
+    before = plane.nodes()
+    await plane.restart()
+    assert plane.nodes() == before
+    await plane.sleep(61)
+    assert plane.nodes() == {}
+    await plane.restart()
+    assert plane.nodes() == {}
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_new_cluster_has_its_initial_nodes_also_where_they_cannot_be_written_at_first(
+    plane: Plane, dies: bool
+) -> None:
+    plane.writes_left = 2  # the cluster and its operation, no node
+    answer = await plane.cluster(auto=(0, 9, 3))
+    assert (answer.status, plane.nodes(), plane.world.blocks) == (202, {}, [])
+    plane.writes_left = None
+    if dies:
+        await plane.restart()
+    else:
+        await plane.sleep(5)
+    assert await plane.counts() == {"idle": 3}
+    await plane.job("a")
+    await plane.sleep(61)
+    assert len(plane.nodes()) == 1
+
+
+async def test_the_idle_time_of_a_node_begins_when_it_is_ready(plane: Plane) -> None:
+    plane.world.automatic -= {"prepare"}
+    await plane.cluster(auto=(0, 1, 1))
+    [node] = plane.nodes()
+    await plane.sleep(1000)
+    assert plane.nodes() == {node: "preparing"}  # nor is one taken away that nobody could use yet
+    plane.engine.decide("prepare", node)
+    await plane.sleep(59)
+    assert plane.nodes() == {node: "idle"}
+    await plane.sleep(2)
+    assert plane.nodes() == {}
+
+
+async def test_idle_nodes_stay_for_a_gang_that_waits_for_the_others(plane: Plane) -> None:
+    await plane.cluster(auto=(0, 3, 3))
+    await plane.job("a")
+    await plane.job("gang", 3)
+    await plane.sleep(1000)
+    assert (await plane.counts(), plane.state("gang")) == ({"running": 1, "idle": 2}, "queued")
+    await plane.end("a")
+    assert (plane.state("gang"), len(plane.world.blocks)) == ("running", 3)
+
+
+async def test_a_manual_cluster_has_no_initial_nodes(plane: Plane) -> None:
+    await plane.cluster(0)
+    assert plane.world.blocks == []
+
+
+async def test_a_cluster_whose_service_died_before_its_first_node_has_its_nodes(plane: Plane) -> None:
+    properties = {"vmSize": "S", "userAccountSettings": USER, "scaleSettings": scale(2)}
+    assert (await plane.call("PUT", f"{WORKSPACE}/clusters/c", {"properties": properties})).status == 202
+    await plane.restart()
+    assert await plane.counts() == {"idle": 2}
 
 
 async def test_the_node_that_was_idle_longest_goes_first(plane: Plane) -> None:
@@ -250,6 +328,19 @@ async def test_a_gang_gets_what_it_lacks_beside_idle_nodes(plane: Plane) -> None
     await plane.job("gang", 4)
     assert [len(block) for block in plane.world.blocks] == [1, 1, 2]
     assert plane.state("gang") == "running"
+
+
+async def test_a_cluster_that_shrinks_by_a_part_of_a_block_on_its_way_asks_anew_for_what_it_wants(plane: Plane) -> None:
+    plane.world.automatic -= {"allocate"}
+    await plane.cluster(auto=(1, 9))
+    await plane.job("gang", 4)
+    assert [len(block) for block in plane.world.blocks] == [1, 3]
+    [first] = plane.world.blocks[0]
+    plane.engine.decide("allocate", first)
+    await plane.loop.settle()
+    await plane.rescale(2)
+    assert [len(block) for block in plane.world.blocks] == [1, 3, 1]
+    assert (list(plane.nodes().values()), "errors" in await plane.show()) == (["idle", "allocating"], False)
 
 
 async def test_nodes_on_their_way_are_not_asked_for_again(plane: Plane) -> None:
@@ -388,6 +479,13 @@ async def test_a_node_whose_time_is_too_short_is_not_used_for_a_limited_job(plan
     assert plane.state("waits") == "queued"
     await plane.end("late")
     assert plane.nodes_of("waits") == [long]
+
+
+async def test_a_job_without_a_limit_takes_a_node_with_any_time_left(plane: Plane) -> None:
+    plane.world.expires = plane.clock.epoch() + 0.5
+    await plane.cluster(1)
+    await plane.job("a")
+    assert plane.state("a") == "running"
 
 
 async def test_a_limited_job_keeps_its_place_before_those_behind_it(plane: Plane) -> None:

@@ -16,20 +16,17 @@ from faults import Faults  # noqa: E402
 
 faults = Faults(os.environ.get("CRASH_LAUNCHER", ""), os.environ["CRASH_LOG"])
 chance = float(os.environ.get("CRASH_RUNNERS") or 0)
-generation = 0
 fork, link = os.fork, os.link
 
 
 def fork_with_points() -> int:
-    global generation
     faults.hit("process", "launcher or runner before fork")
     pid = fork()
     if pid == 0:
-        generation += 1
         dice = random.Random(os.getpid())
-        # The command itself, not yet become what it is to be, is left alone: its end is its own.
-        dies = generation == 1 and dice.random() < chance
+        dies = dice.random() < chance
         faults.what, faults.left = "*", dice.randint(1, 8) if dies else 0
+        faults.around(os, "posix_spawn", "process")
     else:
         faults.hit("process", "launcher or runner after fork")
     return pid

@@ -83,7 +83,7 @@ def test_links_are_left_alone_while_a_job_uses_them(crashes: Crashes) -> None:
         crashes.create_job(f"next{number}")
     (crashes.share / "go").touch()
     crashes.wait_for_job("next2")
-    assert len(set(crashes.output("job").splitlines())) == 2  # each was made once, which may be in one tick of the clock
+    assert len(set(crashes.output("job").splitlines())) == 2  # each was made once, maybe in one tick of the clock
     assert crashes.output("job", "stderr.txt") == b""
 
 

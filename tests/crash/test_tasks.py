@@ -159,3 +159,13 @@ def test_a_task_that_was_lost_with_its_machine_says_so(tmp_path: Path) -> None:
     with pytest.raises(MachineRestarted) as caught:
         with_host(lambda host: task(host, tmp_path).run(command(tmp_path, "true"), resume=True))
     assert caught.value.code == "NodeLost"
+
+
+def test_an_end_that_the_machine_did_not_keep_whole_is_none(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "cookie").write_text("bai-0123456789")
+    claim = {"pid": os.getpid(), "startTime": "1", "bootId": "another boot"}
+    (tmp_path / "task" / "claim.bai-0123456789").write_text(json.dumps(claim))
+    (tmp_path / "task" / "exit.json").write_bytes(bytes(20))
+    with pytest.raises(MachineRestarted):
+        with_host(lambda host: task(host, tmp_path).run(command(tmp_path, "true"), resume=True))

@@ -7,6 +7,7 @@ import runpy
 import shlex
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ CONFIGURATION_FILES: dict[str, dict[str, Any]] = {
     "job.json": {
         "nodeCount": 1,
         "customToolkitSettings": {
-            "commandLine": "cd $AZ_BATCHAI_OUTPUT_MODEL; mkdir checkpoints; touch checkpoints/1; touch training.log"
+            "commandLine": "cd $AZ_BATCHAI_OUTPUT_MODEL; mkdir checkpoints; touch checkpoints/1; "
+            "touch training.log events.out.tfevents.1"
         },
         "stdOutErrPathPrefix": OUTPUT,
         "outputDirectories": [{"id": "MODEL", "pathPrefix": OUTPUT}],
@@ -85,17 +87,22 @@ def examples(of_local: bool) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The current folder, with the files that examples name, and an `apt` that installs nothing."""
+    """The current folder, with the files that examples name, and programs that do nothing."""
     from azext_batchai.ssh.user_account import generate_keys
 
     made = tmp_path_factory.mktemp("examples")
     for name, content in CONFIGURATION_FILES.items():
         (made / name).write_text(json.dumps({"properties": content}), encoding="utf-8")
+    until = {
+        **CONFIGURATION_FILES["long.json"],
+        "customToolkitSettings": {"commandLine": f"until [ -e {made}/go ]; do sleep 0.02; done"},
+    }
+    (made / "until.json").write_text(json.dumps({"properties": until}), encoding="utf-8")
     (made / "train.py").write_text("print('trained')\n", encoding="utf-8")
     (made / "id_rsa.pub").write_bytes(Path(generate_keys()).read_bytes())
     apt = made / "bin" / "apt"
     apt.parent.mkdir()
-    for script in (apt, made / "script.sh"):
+    for script in (apt, apt.with_name("tensorboard"), made / "script.sh"):
         script.write_text("#!/bin/sh\n", encoding="utf-8")
         script.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
@@ -176,7 +183,24 @@ def lab(request: pytest.FixtureRequest, folder: Path, service: Service, name: st
 def test_example(lab: Lab, name: str, text: str) -> None:
     if re.search(NODE_ID, text):
         text = re.sub(NODE_ID, lab.node(), text)
+    if "--any" in text:
+        lab.batchai("job", "create", *IN_EXPERIMENT, "-n", "Another", "-f", "until.json", "-c", "MyCluster")
+        _run_until_it_ends(text, lab.subscription)
+        return
     run(text, "--subscription", lab.subscription)
+
+
+def _run_until_it_ends(text: str, subscription: str) -> None:
+    """Let the job end that the command waits for, once it does."""
+    process = az.start_process(*shlex.split(text)[1:], "--subscription", subscription, stdout=subprocess.DEVNULL)
+    assert process.stderr
+    said = ""
+    while "Waiting" not in said:
+        said = process.stderr.readline()
+        assert said, "it ended"
+    Path("go").touch()
+    assert process.wait(60) == 0
+    process.stderr.close()
 
 
 @pytest.mark.parametrize(("name", "text"), examples(of_local=True))
@@ -207,13 +231,13 @@ def run(text: str, *more: str) -> None:
 
 def _run_until(said: str, words: list[str]) -> None:
     """Run the command until it has said so, and press Ctrl-C."""
-    process = az.start_process(*words, stderr=-2)
+    process = az.start_process(*words, stderr=-2, start_new_session=True)
     assert process.stdout
     lines = []
     while not any(said in line for line in lines):
         lines.append(process.stdout.readline())
         assert lines[-1], f"it ended: {lines}"
-    os.kill(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     assert process.wait(30) in (0, 130)
     process.stdout.close()
 

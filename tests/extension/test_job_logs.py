@@ -4,6 +4,7 @@ import os
 import pty
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -29,6 +30,7 @@ class Ranks:
         self.ranges: list[str] = []
         self.final = "succeeded"
         self.fault: Answer | None = None
+        self.modified = ""
         server.on("GET", JOB, lambda _: self.job())
         server.on("POST", f"{JOB}/listOutputFiles", self._list)
         for name in {name for shape in shapes for name in shape}:
@@ -50,7 +52,8 @@ class Ranks:
 
     def _file(self, name: str, content: bytes) -> dict:
         url = f"{self.server.url}/{name}?sig=THE-SECRET"
-        return {"name": name, "fileType": "file", "downloadUrl": url, "properties": {"contentLength": len(content)}}
+        properties = {"contentLength": len(content), **({"lastModified": self.modified} if self.modified else {})}
+        return {"name": name, "fileType": "file", "downloadUrl": url, "properties": properties}
 
     def _download(self, request: Request) -> Answer:
         if self.fault:
@@ -141,6 +144,53 @@ def test_tail_of_lines_longer_than_usual(az, server):
 def test_tail_goes_on(az, server):
     Ranks(server, [{"stdout.txt": b"1\n2\n3\n"}, {"stdout.txt": b"1\n2\n3\n4\n"}], "custom")
     assert az(*FOLLOW, "--tail", "1").output == "3\n4\n"
+
+
+STAMPED = (
+    b"begin\n2026-01-01 00:00:00,123 one\n more\n[2026-01-01T01:00:00Z] two\n more\n"
+    b"INFO: 2026-01-01T03:30:00.5+02:00 three\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("since", "shown"),
+    [
+        ("2025-12-31T00:00Z", STAMPED.partition(b"begin\n")[2]),
+        ("2026-01-01T00:30Z", STAMPED[STAMPED.index(b"[2026") :]),
+        ("2026-01-01T01:00:00Z", STAMPED[STAMPED.index(b"[2026") :]),
+        ("2026-01-01T01:10Z", STAMPED[STAMPED.index(b"INFO") :]),
+        ("2026-01-01T02:00Z", b""),
+        ("5m", b""),
+    ],
+)
+def test_since(az, server, monkeypatch, since, shown):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    Ranks(server, [{"stdout.txt": STAMPED}], "custom")
+    assert az(*LOGS, "--since", since).output.encode() == shown
+    lines = shown.splitlines(keepends=True)
+    assert az(*LOGS, "--since", since, "--tail", "2").output.encode() == b"".join(lines[-2:])
+
+
+def test_since_goes_on(az, server):
+    more = STAMPED + b"no time\n"
+    Ranks(server, [{"stdout.txt": STAMPED}, {"stdout.txt": more}, {"stdout.txt": more}], "custom")
+    assert az(*FOLLOW, "--since", "5m").output == "no time\n"
+
+
+def test_since_of_lines_without_times(az, server):
+    files = Ranks(server, [{"stdout.txt": b"a\nb\n"}], "custom")
+    done = az(*LOGS, "--since", "5m")
+    assert done.output == "a\nb\n"
+    assert "begin with no time" in done.stderr
+    files.modified = "2026-01-01T00:00:00Z"
+    assert az(*LOGS, "--since", "5m").output == "", "nobody has written to the file since"
+    assert az(*LOGS, "--since", "2025-01-01").output == "a\nb\n"
+
+
+@pytest.mark.parametrize("text", ["soon", "", "5x", "99999999999d"])
+def test_what_is_no_moment(az, server, text):
+    assert az(*LOGS, f"--since={text}").code == 2
 
 
 def test_timestamps(az, server):

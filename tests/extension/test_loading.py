@@ -11,6 +11,7 @@ from azure.cli.core import get_default_cli
 from knack.help_files import helps
 
 from harness.az import command as az_command
+from harness.az import our_help_last
 from harness.sandbox import CHECKOUT
 
 HEAVY = {"azure.mgmt", "msrest", "requests", "paramiko", "asyncssh", "starlette", "uvicorn", "cryptography"}
@@ -66,6 +67,7 @@ def test_listing_loads_what_it_needs_alone(warm, server):
 
 @pytest.fixture(scope="module")
 def table() -> dict:
+    our_help_last()  # a test that has imported our help before this would find the built-in module's in its place
     cli = get_default_cli()
     invocation = cli.invocation_cls(
         cli_ctx=cli, parser_cls=cli.parser_cls, commands_loader_cls=cli.commands_loader_cls, help_cls=cli.help_cls

@@ -349,7 +349,7 @@ class TestForward:
         (forward,) = ssh_forward.parse(text)
         assert (str(forward.local), str(forward.remote)) == (local, remote)
 
-    @pytest.mark.parametrize("text", ["x", "80", "80:h", "a:b:c:d:80", "99999:h:1", "1:h:x", "1:h:0", "1::2", "[x:1"])
+    @pytest.mark.parametrize("text", ["x", "80:h", "a:b:c:d:80", "99999:h:1", "1:h:x", "1:h:0", "1::2", "[x:1"])
     def test_wrong_syntax(self, text: str) -> None:
         with pytest.raises(InvalidArgumentValueError, match="--address/-L '") as raised:
             ssh_forward.parse([text])

@@ -12,7 +12,7 @@ TERMINATED = [{"code": "JobTerminated", "message": "The specified job has been t
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr("azext_batchai.jobs.wait._sleep", lambda *_: None)
+    monkeypatch.setattr("azext_batchai.jobs.wait.sleep", lambda *_: None)
 
 
 def finished(state: str, **info: str) -> Answer:
@@ -108,7 +108,7 @@ class TestTimeout:
 
     def test_never_sleeps_past_its_end(self, az, server, monkeypatch):
         pauses = []
-        monkeypatch.setattr("azext_batchai.jobs.wait._sleep", lambda seconds, *_: pauses.append(seconds))
+        monkeypatch.setattr("azext_batchai.jobs.wait.sleep", lambda seconds, *_: pauses.append(seconds))
         server.on("GET", JOB, job("running"))
         az(*WAIT, "--timeout", "1", "--interval", "600")
         assert max(pauses) <= 1

@@ -57,7 +57,7 @@ def storage(monkeypatch):
 
 @pytest.fixture
 def no_pauses(monkeypatch):
-    monkeypatch.setattr("azext_batchai.jobs.wait._sleep", lambda *_: None)
+    monkeypatch.setattr("azext_batchai.jobs.wait.sleep", lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.documented
         ("job create -c c -f job.json", "job create -c c -f job.json"),
         ("job create --cl c", "job create --cl c"),
         ("job create -cc --config f", "job create -cc --config f"),
-        ("job create -f job.json", "job create -f job.json --cluster="),
-        ("job create --c job.json", "job create --c job.json --cluster="),
+        ("job create -f job.json", "job create -f job.json"),
+        ("job create --c job.json", "job create --c job.json"),
         ("job create -h", "job create -h"),
         ("cluster node exec --name c --exec ls", "cluster node exec --cluster c --exec ls"),
         ("cluster list-nodes -n c -g g", "cluster node list -n c -g g"),
@@ -63,7 +63,8 @@ def test_nothing_else_is_touched(args):
         ("job create -l eastus", "where its cluster is"),
         ("job create --cluster-resource-group h", "give --cluster the ARM ID"),
         ("cluster create --nfs-resource-group h", "give --nfs the ARM ID"),
-        ("job stream-file -n j", "--job and the file with --file-name"),
+        ("job stream-file -n j", "name the file with -f (--file-name) and the job with -j"),
+        ("job file stream -j j -n stdout.txt", "name the file with -f (--file-name) and the job with -j"),
     ],
 )
 def test_answered_with_one_line(az, server, typed, today):

@@ -31,7 +31,7 @@ def run(*args: str) -> Outcome:
     """Run `az ARGS` inside this process."""
     from azure.cli.core import get_default_cli
 
-    _our_help_last()
+    our_help_last()
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     with _fresh_logging(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -47,7 +47,7 @@ def run(*args: str) -> Outcome:
 
 
 @functools.cache
-def _our_help_last() -> None:
+def our_help_last() -> None:
     """Import the help of the built-in module before ours, as every az process does that imports both.
 
     In a process that runs many commands the built-in module may be loaded later than the extension was, and each sets

@@ -56,8 +56,9 @@ class World:
     prepared: list[tuple[str, NodeSetup]] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)  # by job and attempt
     started: list[str] = field(default_factory=list)  # jobs, in the order in which they were started
-    reasons: dict[str, str] = field(default_factory=dict)  # why nodes are pending
+    reasons: dict[str, str | TaskError] = field(default_factory=dict)  # why nodes are pending
     port: int = 20000
+    endpoints: bool = True  # whether one can log in to nodes
     error_for_gone: bool = True  # how a resumed engine tells that a node is gone: an error, or as lost
 
     def fault(self, call: str, *errors: Exception) -> None:
@@ -112,6 +113,8 @@ class MemoryEngine:
         self._known: set[str] = set()  # nodes that this engine gave or took up
         self.interrupted: list[str] = []
         self.tidied: list[str] = []
+        self.asked_to_prepare: list[tuple[str, bool]] = []
+        self.watched: list[str] = []  # nodes whose loss somebody waits for
 
     @property
     def files(self) -> Files:
@@ -201,7 +204,7 @@ class MemoryEngine:
                 Allocation(
                     address=f"10.0.0.{held['number']}",
                     host="memory",
-                    endpoint=Endpoint("127.0.0.1", 1000 + held["number"]),
+                    endpoint=Endpoint("127.0.0.1", 1000 + held["number"]) if self.world.endpoints else None,
                     gpus=spec.gpus,
                     expires=held["expires"],
                     held=held,
@@ -217,10 +220,11 @@ class MemoryEngine:
     def not_supported(self) -> Collection[str]:
         return ()
 
-    def pending_reason(self, node_id: str) -> str:
+    def pending_reason(self, node_id: str) -> str | TaskError:
         return self.world.reasons.get(node_id, "")
 
     async def prepare(self, node_id: str, setup: NodeSetup, resume: bool) -> None:
+        self.asked_to_prepare.append((node_id, resume))
         if resume and any(node_id == ready for ready, _ in self.world.prepared):
             return  # it is found to be ready
         await self._pause("prepare", node_id)
@@ -244,7 +248,11 @@ class MemoryEngine:
         self._lost[node_id] = asyncio.get_running_loop().create_future()
         if node_id not in self.world.nodes:
             return TaskError("NodeLost", "The node is gone")
-        return await self._lost[node_id]
+        self.watched.append(node_id)
+        try:
+            return await self._lost[node_id]
+        finally:
+            self.watched.remove(node_id)
 
     async def free_ports(self, node_ids: Sequence[str], count: int) -> list[int]:
         await self._pause("ports", node_ids[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,10 +53,15 @@ class Answer:
 class EndpointTable:
     """The endpoints of file servers that are open, opened and closed one after another as by `FileServerHost`."""
 
+    _ports = itertools.count(30000)
+
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
+        self._folders: dict[str, Path] = {}
         self.open_ports: dict[str, int] = {}
         self.opened = 0
+        self.closed_over: list[bool] = []  # whether the folder was there when the endpoint was closed
+        self.keep: asyncio.Event | None = None
         self.errors: list[OSError] = []
         self.hold: asyncio.Event | None = None
 
@@ -69,16 +75,42 @@ class EndpointTable:
             Path(folder).mkdir(parents=True, exist_ok=True)
             assert key not in self.open_ports, f"{key} is opened a second time"
             self.opened += 1
-            self.open_ports[key] = port or 30000 + self.opened
+            self.open_ports[key] = port or next(self._ports)
+            self._folders[key] = Path(folder)
             return self.open_ports[key]
 
     async def close(self, key: str) -> None:
         async with self._lock:
             await asyncio.sleep(0)
-            self.open_ports.pop(key, None)
+            if self.keep:
+                await self.keep.wait()
+            if self.open_ports.pop(key, None):
+                self.closed_over.append(self._folders[key].is_dir())
 
     async def close_all(self) -> None:
         self.open_ports.clear()
+
+
+class _Database:
+    """The connection to the state file, which may break in the middle of a transaction."""
+
+    def __init__(self, real: sqlite3.Connection, plane: Plane) -> None:
+        self._real = real
+        self._plane = plane
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def execute(self, statement: str, *values: Any) -> Any:
+        if statement.startswith(("INSERT", "UPDATE", "DELETE")):
+            left = self._plane.writes_left
+            if left == 0:
+                raise sqlite3.OperationalError("disk I/O error")
+            self._plane.writes += 1
+            if not self._real.in_transaction:
+                self._plane.loose_writes.append(statement)
+            self._plane.writes_left = left and left - 1
+        return self._real.execute(statement, *values)
 
 
 class Plane:
@@ -90,6 +122,11 @@ class Plane:
         self.world = World()
         self.settings = Settings(home=home)
         self.full = False
+        self.writes_left: int | None = None  # so many statements can still be written; None: all that come
+        self.loose_writes: list[str] = []  # those in no transaction: who knows when they are on the disk
+        self.writes = 0  # statements that changed the state file
+        self.waits_for_disk = 0  # transactions that were on the disk before anything went on
+        self.why = "database or disk is full"
         self._monkeypatch = monkeypatch
 
     def set(self, **settings: Any) -> None:
@@ -111,16 +148,21 @@ class Plane:
         await self.service.start()
 
     def _let_fail(self, service: Service) -> None:
-        real = service.store.transaction
+        store = service.store
+        real = store.transaction
 
         @contextmanager
         def transaction(durable: bool = True) -> Iterator[None]:
+            outermost = store._depth == 0
             with real(durable):
                 yield
                 if self.full:
-                    raise sqlite3.OperationalError("database or disk is full")
+                    raise sqlite3.OperationalError(self.why)
+            if outermost and store._durable:
+                self.waits_for_disk += 1
 
-        self._monkeypatch.setattr(service.store, "transaction", transaction)
+        self._monkeypatch.setattr(store, "transaction", transaction)
+        self._monkeypatch.setattr(store, "_db", _Database(store._db, self))
 
     async def new(self) -> None:
         """The first service, with a workspace and an experiment."""
@@ -140,6 +182,11 @@ class Plane:
         await self.start()
         if settle:
             await self.loop.settle()
+
+    def content(self) -> dict[str, list[Any]]:
+        """All that the state file holds."""
+        tables = ("resources", "secrets", "operations")
+        return {table: self.service.store._db.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
 
     async def close(self) -> None:
         """Stop the service as it stops by itself: nothing is ended."""

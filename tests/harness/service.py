@@ -26,10 +26,10 @@ class Service:
     def __init__(self, home: Path) -> None:
         self.home = home
 
-    def start(self, *args: str, open_files: int | None = None) -> dict[str, Any]:
+    def start(self, *args: str, open_files: int | tuple[int, int] | None = None) -> dict[str, Any]:
         """Start the service as the extension does and return its ready line.
 
-        `open_files`: how many descriptors it may have, at the very most.
+        `open_files`: how many descriptors it may have, at the very most; of two numbers the first is the soft limit.
         """
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.home / "service.log").open("ab") as log:
@@ -99,7 +99,8 @@ class Service:
         assert not left, f"left running after a reset: {left}\nservice log:\n{self.log()[-4000:]}"
 
 
-def _limit(open_files: int) -> None:
+def _limit(open_files: int | tuple[int, int]) -> None:
     import resource
 
-    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
+    limits = open_files if isinstance(open_files, tuple) else (open_files, open_files)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)

@@ -1,12 +1,13 @@
-"""Small faults put into a module, one at a time: a comparison turned, a statement left out, a number changed."""
+"""Small faults put into a module, one at a time: a condition turned, a statement left out, two of them swapped."""
 
 from __future__ import annotations
 
 import ast
 import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq,
@@ -37,7 +38,7 @@ class Mutant:
 
     name: str
     line: int
-    tree: ast.Module
+    tree: Callable[[], ast.Module]  # the module with the fault; many of them at once would take much memory
 
 
 def mutants(source: str) -> Iterator[Mutant]:
@@ -45,17 +46,15 @@ def mutants(source: str) -> Iterator[Mutant]:
     tree = ast.parse(source)
     seen: Counter[str] = Counter()
     for path, node, where, statement in _walk(tree, (), "", None):
-        for replacement in _replacements(node, statement):
-            changed = copy.deepcopy(tree)
-            _put(changed, path, replacement)
-            ast.fix_missing_locations(changed)
-            name = f"{where}: {_text(node)} => {_text(replacement)}"
+        found = [(f"{_text(node)} => {_text(changed)}", changed) for changed in _replacements(node, statement)]
+        for text, replacement in [*found, *_swaps(node)]:
+            name = f"{where}: {text}"
             if statement is not None and statement is not node:
                 name += f" in {_text(statement)}"
             seen[name] += 1
             if seen[name] > 1:
                 name += f" #{seen[name]}"
-            yield Mutant(name, getattr(node, "lineno", 0), changed)
+            yield Mutant(name, getattr(node, "lineno", 0), partial(_changed, tree, path, replacement))
 
 
 Step = tuple[str, int | None]
@@ -81,8 +80,9 @@ def _walk(
                     yield from _walk(entry, (*path, (field, index)), where, statement)
 
 
-def _put(tree: ast.AST, path: tuple[Step, ...], replacement: ast.AST) -> None:
-    target: ast.AST = tree
+def _changed(tree: ast.Module, path: tuple[Step, ...], replacement: ast.AST) -> ast.Module:
+    changed = copy.deepcopy(tree)
+    target: ast.AST = changed
     for field, index in path[:-1]:
         value = getattr(target, field)
         target = value if index is None else value[index]
@@ -91,6 +91,7 @@ def _put(tree: ast.AST, path: tuple[Step, ...], replacement: ast.AST) -> None:
         setattr(target, field, replacement)
     else:
         getattr(target, field)[index] = replacement
+    return ast.fix_missing_locations(changed)
 
 
 def _replacements(node: ast.AST, statement: ast.stmt | None) -> Iterator[ast.AST]:
@@ -105,6 +106,9 @@ def _replacements(node: ast.AST, statement: ast.stmt | None) -> Iterator[ast.AST
         changed_bool = copy.deepcopy(node)
         changed_bool.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
         yield changed_bool
+        for index in range(len(node.values)):
+            rest = [*node.values[:index], *node.values[index + 1 :]]
+            yield rest[0] if len(rest) == 1 else ast.BoolOp(node.op, rest)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         yield node.operand
     elif isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC and not _is_text(node):
@@ -117,6 +121,12 @@ def _replacements(node: ast.AST, statement: ast.stmt | None) -> Iterator[ast.AST
         yield ast.Constant(node.value + 1)
     elif isinstance(node, ast.Name) and node.id in _TWINS:
         yield ast.Name(_TWINS[node.id], ast.Load())
+    elif isinstance(node, ast.Call) and any(keyword.arg in ("key", "reverse") for keyword in node.keywords):
+        unsorted = copy.deepcopy(node)
+        unsorted.keywords = [keyword for keyword in node.keywords if keyword.arg not in ("key", "reverse")]
+        yield unsorted
+    elif isinstance(node, (ast.With, ast.AsyncWith)) and not any(item.optional_vars for item in node.items):
+        yield ast.If(ast.Constant(True), node.body, [])
     elif isinstance(node, ast.Return) and node.value is not None and not _is_none(node.value):
         yield ast.Return(ast.Constant(None))
     elif isinstance(node, (ast.If, ast.While, ast.IfExp)):
@@ -134,12 +144,33 @@ def _replacements(node: ast.AST, statement: ast.stmt | None) -> Iterator[ast.AST
         yield ast.Pass()
 
 
+def _swaps(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """The node with two statements in each other's place, one of them a call."""
+    for field in ("body", "orelse", "finalbody"):
+        block = getattr(node, field, ())
+        if not isinstance(block, list):
+            continue
+        for index, (first, second) in enumerate(zip(block, block[1:])):
+            pair = (first, second)
+            if all(map(_can_change_places, pair)) and any(isinstance(one, ast.Expr) for one in pair):
+                changed = copy.copy(node)
+                setattr(changed, field, [*block[:index], second, first, *block[index + 2 :]])
+                yield f"{_text(second)} before {_text(first)}", changed
+
+
+def _can_change_places(node: ast.stmt) -> bool:
+    if _is_talk(node) or not isinstance(node, (ast.Expr, ast.Assign, ast.AugAssign, ast.Delete)):
+        return False
+    # `wake` only asks for something that is done when all this is over.
+    return _can_be_left_out(node) and ast.unparse(node) != "self.wake()"
+
+
 def _can_be_left_out(node: ast.stmt) -> bool:
     if isinstance(node, ast.Expr):
         return isinstance(node.value, (ast.Call, ast.Await))
     if isinstance(node, ast.Assign):  # without a local name the function would not work at all
         return all(isinstance(target, (ast.Attribute, ast.Subscript)) for target in node.targets)
-    return isinstance(node, (ast.AugAssign, ast.Raise, ast.Continue, ast.Break, ast.Delete))
+    return isinstance(node, (ast.AugAssign, ast.Raise, ast.Continue, ast.Break, ast.Delete)) or _is_empty_return(node)
 
 
 def _is_talk(statement: ast.stmt) -> bool:
@@ -156,6 +187,10 @@ def _is_text(node: ast.BinOp) -> bool:
 
 def _is_string(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _is_empty_return(node: ast.AST) -> bool:
+    return isinstance(node, ast.Return) and node.value is None
 
 
 def _is_none(node: ast.AST) -> bool:

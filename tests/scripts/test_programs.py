@@ -54,6 +54,32 @@ def test_a_bash_script(home: Path, folder: Path) -> None:
     assert_nothing_is_left(home)
 
 
+@pytest.mark.skipif(not shutil.which("mpirun"), reason="Open MPI is not installed")
+def test_distributed_training(home: Path, folder: Path) -> None:
+    outcome = run("bash", "distributed.sh")
+    assert outcome.code == 0, outcome.stderr + outcome.output
+    lines = outcome.output.splitlines()
+    assert {"rank 0 of 2: 3 in 3 epochs", "rank 1 of 2: 3 in 3 epochs", "model 3"} <= set(lines)
+    assert lines[-1] == "false"
+    assert_nothing_is_left(home)
+
+
+def test_a_sweep_with_a_file_server(home: Path, folder: Path) -> None:
+    outcome = run("bash", "sweep.sh")
+    assert outcome.code == 0, outcome.stderr + outcome.output
+    assert outcome.output.splitlines()[-1] == "best run3 30"
+    assert_nothing_is_left(home)
+
+
+def test_by_hand_with_what_goes_wrong(home: Path, folder: Path) -> None:
+    outcome = run("bash", "terminal.sh")
+    assert outcome.code == 0, outcome.stderr + outcome.output
+    lines = outcome.output.splitlines()
+    assert "job ended with 9" in lines and "wrong" in lines and lines.count("note") == 2
+    assert lines[-1] == "gone"
+    assert_nothing_is_left(home)
+
+
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_a_makefile(home: Path, folder: Path) -> None:
     outcome = run("make", "-s", "all")

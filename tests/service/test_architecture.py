@@ -14,6 +14,7 @@ FLOORS = (
         "background",
         "open_files",
         "store_checks",
+        "store_events",
         "store_upgrades",
         "ports",
         "hosts",

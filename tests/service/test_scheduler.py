@@ -98,6 +98,34 @@ def test_a_requeued_job_stands_where_it_stood() -> None:
     assert startable(jobs, idle=2) == ["a", "b"]
 
 
+def sweep(most: int, sizes: tuple[int, ...] = (1, 1, 1)) -> Queue:
+    made = Queue()
+    for seq, size in enumerate(sizes):
+        made.add(f"s{seq}", seq, "normal", size, 0.0, "sweep", most)
+    made.add("other", 9, "normal", 1, 0.0)
+    return made
+
+
+def test_of_a_sweep_no_more_run_than_it_says() -> None:
+    jobs = sweep(2)
+    assert startable(jobs, idle=9) == ["s0", "s1", "other"]
+    assert [job.key for job in jobs.startable(9, 10, {"sweep": 1})] == ["s0", "other"]
+    assert [job.key for job in jobs.startable(1, 10, {"sweep": 2})] == ["other"]
+
+
+def test_nodes_are_wanted_for_as_many_of_a_sweep_as_may_run() -> None:
+    jobs = sweep(2)
+    assert (jobs.demand(10), jobs.demand(10, {"sweep": 1}), jobs.demand(10, {"sweep": 2})) == (3, 2, 1)
+    assert jobs.blocks(0, 9, 10, {"sweep": 1}) == [1, 1]
+    for key in ("s0", "s1", "s2"):
+        jobs.remove(key)
+    assert jobs.demand(10) == 1
+
+
+def test_a_job_of_a_sweep_that_can_never_fit_takes_no_place_of_it() -> None:
+    assert startable(sweep(1, (11, 1)), idle=9) == ["s1", "other"]
+
+
 @pytest.mark.parametrize(
     ("settings", "demand", "nodes"),
     [(MANUAL, 0, 3), (MANUAL, 9, 3), (AUTO, 0, 1), (AUTO, 3, 3), (AUTO, 9, 4)],

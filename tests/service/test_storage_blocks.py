@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from azext_batchai.service.storage import uploads
 from azext_batchai.service.storage.blocks import StagedBlocks
 from azext_batchai.service.storage.faults import StorageFault
 from azext_batchai.service.storage.layout import StorageLayout
@@ -50,6 +51,41 @@ def test_a_few_that_overtook_others_are_put_in_order(staged: StagedBlocks) -> No
         stage(staged, f"{number:02}", bytes([number]) * (1000 if number < 8 else 10))
     names = [f"{number:02}" for number in range(9)]
     assert made(staged, names) == (b"".join(bytes([n]) * 1000 for n in range(8)) + bytes([8]) * 10, True)
+
+
+def test_blocks_that_changed_places_are_copied_once_each(staged: StagedBlocks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two circles: one block of each makes room, the others are moved to where they belong at once."""
+    order = (2, 0, 1, 3, 5, 4, 6, 7, 8, 9, 10, 11)
+    for number in order:
+        stage(staged, f"{number:02}", bytes([number]) * (1000 if number < 11 else 10))
+    copied = []
+    copy = uploads.copy
+    monkeypatch.setattr(uploads, "copy", lambda *given: (copied.append(given[-1]), copy(*given)))
+    names = [f"{number:02}" for number in range(12)]
+    assert made(staged, names) == (b"".join(bytes([n]) * 1000 for n in range(11)) + bytes([11]) * 10, True)
+    assert copied == [1000] * 7
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_at_each_step_of_that_every_block_is_whole(
+    staged: StagedBlocks, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    for number in (2, 0, 1, 3, 4, 5, 6):
+        stage(staged, f"{number:02}", bytes([number]) * 1000)
+    names = [f"{number:02}" for number in range(7)]
+    copy, copied = uploads.copy, []
+
+    def fail_later(*given: int) -> None:
+        if len(copied) == steps:
+            raise OSError("no room")
+        copied.append(given)
+        copy(*given)
+
+    monkeypatch.setattr(uploads, "copy", fail_later)
+    with pytest.raises(OSError, match="no room"):
+        asyncio.run(staged.arrange(names))
+    monkeypatch.setattr(uploads, "copy", copy)
+    assert made(staged, names)[0] == b"".join(bytes([number]) * 1000 for number in range(7))
 
 
 def test_an_upload_that_breaks_off_leaves_no_gap(staged: StagedBlocks) -> None:

@@ -4,16 +4,20 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from azext_batchai.service import clock
 from azext_batchai.service.engine.base import TaskError
 from azext_batchai.service.engine.local.host import LocalHost
+from azext_batchai.service.engine.local.view import DOCUMENTED_ROOT, View, find_bubblewrap
 from azext_batchai.service.engine.task import Command, Task, TaskEnd
 from harness.processes import alive, of_home, wait_until
 
@@ -85,8 +89,6 @@ def test_the_command_has_default_signals_and_no_open_files(tmp_path: Path) -> No
     ],
 )
 def test_what_cannot_be_started_says_why(tmp_path: Path, change: dict, says: str) -> None:
-    from dataclasses import replace
-
     broken = replace(command(tmp_path, "true"), **change)
     with pytest.raises(TaskError) as caught:
         with_host(lambda host: Task(host, tmp_path / "task", GRACE).run(broken, resume=False))
@@ -235,3 +237,79 @@ def test_a_launcher_that_was_killed_is_replaced(tmp_path: Path) -> None:
         return await Task(host, tmp_path / "second", GRACE).run(command(tmp_path, "exit 2"), resume=False)
 
     assert with_host(work) == TaskEnd(2)
+
+
+def test_a_host_without_descriptors_takes_no_runner_for_lost(tmp_path: Path) -> None:
+    """It says that it cannot look, and keeps nothing open; when it can, it finds the runner."""
+    claim = {"pid": os.getpid(), "startTime": _start_time(), "bootId": clock.boot_id()}
+    name = Path("/proc/self/comm").read_text().strip()
+
+    async def find(host: LocalHost) -> bool:
+        handle = await host.find(claim, name)
+        if handle:
+            os.close(handle.opened)
+        return handle is not None
+
+    async def work(host: LocalHost) -> None:
+        assert await find(host)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(0)
+        os.close(free)
+        try:
+            for left in (0, 1):  # not even one to open the process, or one for that and none to look at it
+                resource.setrlimit(resource.RLIMIT_NOFILE, (free + left, limits[1]))
+                for _ in range(3):
+                    with pytest.raises(OSError, match="Too many open files"):
+                        await host.find(claim, name)
+                assert not host.has_restarted(claim)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert await find(host)
+        assert not await host.find({**claim, "startTime": "1"}, name)
+        assert os.dup(0) == free  # nothing was kept open
+        os.close(free)
+
+    with_host(work)
+
+
+def _start_time() -> str:
+    return Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> View:
+    program = asyncio.run(find_bubblewrap())
+    if not program:
+        pytest.skip("there is no bubblewrap here that works")
+    return View(tmp_path, program)
+
+
+def in_view(view: View, line: str) -> Command:
+    entered = replace(command(view.root, line), enter=view.namespace(), inside=view.inside(str(view.root)))
+    return replace(entered, environment={**entered.environment, "HERE": DOCUMENTED_ROOT})
+
+
+def test_tasks_of_a_node_share_its_mount_namespace(view: View) -> None:
+    async def work(host: LocalHost) -> None:
+        for number in range(2):
+            line = 'readlink /proc/self/ns/mnt; [ "$PWD" = "$HERE" ] && touch "$HERE/seen" && kill -9 $$'
+            end = await Task(host, view.root / f"task{number}", GRACE).run(in_view(view, line), resume=False)
+            assert (end.exit_code, end.signal) == (137, signal.SIGKILL)
+
+    with_host(work)
+    first, second = (view.root / "out").read_text().split()
+    assert first == second != os.readlink("/proc/self/ns/mnt")
+    assert (view.root / "seen").exists() and (view.root / "task1" / "exit.json").exists()
+
+
+def test_a_namespace_that_cannot_be_shared_is_made_for_the_task(view: View, tmp_path: Path) -> None:
+    """A bubblewrap that only runs what it is to run at last, as one does whose namespaces nobody may enter."""
+    program = tmp_path / "bwrap"
+    refusal = 'case "$*" in *"echo \\$\\$"*) exit 1;; esac'
+    program.write_text(f'#!/bin/sh\n{refusal}\nexec {view.bubblewrap} "$@"\n')
+    program.chmod(0o700)
+    alone = replace(view, bubblewrap=str(program))
+    line = 'readlink /proc/self/ns/mnt; [ "$PWD" = "$HERE" ]'
+    end = with_host(lambda host: Task(host, tmp_path / "task", GRACE).run(in_view(alone, line), resume=False))
+    assert end == TaskEnd(0)
+    assert (tmp_path / "out").read_text().strip() != os.readlink("/proc/self/ns/mnt")

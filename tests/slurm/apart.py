@@ -17,7 +17,7 @@ from wire.api import USER, Api  # noqa: E402
 LINES = (
     "pad=$(printf '%6000s' | tr ' ' x); for i in $(seq 200); do "
     'printf "$OMPI_COMM_WORLD_RANK $(hostname) "; echo "$AZ_BATCHAI_NODE_ID line $i $pad end"; done; '
-    "found=$(find $(dirname $AZ_BATCHAI_MOUNT_ROOT) -type p -name 'std*' | wc -l); "
+    "found=$(find $(dirname $AZ_BATCHAI_MOUNT_ROOT) -type p -name 'std*.*' | wc -l); "
     "echo $found pipes seen by $OMPI_COMM_WORLD_RANK >&2"
 )
 # Sends back what it gets, with its host name before it; to be reached from its own machine only.

@@ -221,3 +221,27 @@ def test_without_a_runtime_the_reason_is_told(home: Path, monkeypatch: pytest.Mo
     [error] = api.wait_for_job("job")["executionInfo"]["errors"]
     assert error["code"] == "FailedStartingContainer"
     assert "no podman or docker" in str(error["details"])
+
+
+@pytest.mark.parametrize("step", ["pull", "run"])
+def test_a_client_without_its_daemon_says_so_and_what_to_do(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    client = tmp_path / "docker"
+    working = "image" if step == "run" else "version"
+    client.write_text(
+        f'#!/bin/sh\n[ "$1" = {working} ] && exit 0\n'
+        "echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is it running?' >&2\nexit 1\n"
+    )
+    client.chmod(0o700)
+    monkeypatch.setenv("AZURE_BATCHAI_CONTAINER_COMMAND", str(client))
+    service = Service(home)
+    assert service.start()["status"] == "ready"
+    api = Api(service, "none")
+    api.create_cluster()
+    api.create_job("job", "true", **settings("ubuntu"))
+    [error] = api.wait_for_job("job")["executionInfo"]["errors"]
+    assert error["code"] == "FailedStartingContainer"
+    info = {detail["name"]: detail["value"] for detail in error["details"]}["Info"]
+    for words in ("Cannot connect to the Docker daemon", "`docker info`", "AZURE_BATCHAI_CONTAINERS_ON_HOST=1"):
+        assert words in info

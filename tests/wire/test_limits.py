@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness.cluster import ssh
 from harness.processes import wait_until
 from harness.service import Service
 from wire.api import Api
@@ -128,3 +130,22 @@ def test_jobs_have_the_limit_that_the_service_was_given(home: Path) -> None:
     api.create_job("job", "ulimit -Sn")
     api.wait_for_job("job")
     assert int(api.output("job")) == few
+
+
+@pytest.mark.skipif(not shutil.which("ssh"), reason="there is no OpenSSH client on this machine")
+def test_ssh_sessions_and_jobs_have_the_usual_number_of_descriptors(home: Path, tmp_path: Path) -> None:
+    """The service takes as many as it may; some programs close all that they might have, one by one."""
+    service = Service(home)
+    assert service.start(open_files=(300, 600))["status"] == "ready"
+    assert resource.prlimit(service.info["pid"], resource.RLIMIT_NOFILE) == (600, 600)
+    api = Api(service, "lab")
+    api.create_cluster()
+    api.wait_for_cluster(idle=1)
+    [login] = api.call("POST", f"{api.workspace}/clusters/cluster/listRemoteLoginInformation")[2]["value"]
+    for remote in (["ulimit -Sn; ulimit -Hn"], ["-tt", "ulimit -Sn; ulimit -Hn"]):
+        options = [word for word in remote if word.startswith("-")]
+        done = ssh("demo", login, *options, remote[-1], folder=tmp_path, password="Secret-of-the-cluster")
+        assert done.stdout.split() == ["300", "600"], done.stderr
+    api.create_job("job", "ulimit -Sn; ulimit -Hn")
+    assert api.wait_for_job("job")["executionState"] == "succeeded"
+    assert api.output("job").split() == [b"300", b"600"]

@@ -58,7 +58,8 @@ def test_tests_that_the_documents_name_are_there(text: str) -> None:
     missing = []
     for file, test in sorted(named):
         path = tests / f"{file if '/' in file else f'wire/{file}'}.py"
-        if not path.is_file() or not re.search(rf"^def test_{test}\(", path.read_text(encoding="utf-8"), re.MULTILINE):
+        definition = re.compile(rf"^(?:async )?def test_{test}\(", re.MULTILINE)
+        if not path.is_file() or not definition.search(path.read_text(encoding="utf-8")):
             missing.append(f"{file}::{test}")
     assert missing == []
 

@@ -1,6 +1,7 @@
 """Ranks that find each other by the names of today: unmodified PyTorch scripts, torchrun, MPI programs."""
 
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,33 @@ assert all(torch.equal(weight, other) for other in everybodys)
 line = f"rank {dist.get_rank()} of {dist.get_world_size()}, local {os.environ['LOCAL_RANK']}: equal\\n"
 os.write(1, line.encode())  # in one piece: the workers of a torchrun share their output
 dist.destroy_process_group()
+"""
+
+ACCELERATE = """
+import os, torch
+from accelerate import Accelerator
+accelerator = Accelerator(cpu=True)
+model = accelerator.prepare(torch.nn.Linear(1, 1))
+accelerator.backward((model(torch.ones(4, 1)) ** 2).mean())
+total = accelerator.reduce(torch.tensor([float(accelerator.process_index + 1)]), "sum").item()
+os.write(1, f"rank {accelerator.process_index} of {accelerator.num_processes}: {total:g}\\n".encode())
+accelerator.end_training()
+"""
+LIGHTNING = """
+import os, torch, lightning
+class Model(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+    def training_step(self, batch, _):
+        return (self.layer(batch) ** 2).mean()
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+places = {"devices": int(os.environ["LOCAL_WORLD_SIZE"]), "num_nodes": 2, "strategy": "ddp", "accelerator": "cpu"}
+trainer = lightning.Trainer(max_steps=2, **places, **off)
+trainer.fit(Model(), torch.utils.data.DataLoader(torch.ones(8, 1), batch_size=2))
+os.write(1, f"rank {trainer.global_rank} of {trainer.world_size}: {trainer.global_step}\\n".encode())
 """
 
 
@@ -88,12 +116,17 @@ def test_a_jobs_own_variables_win_in_mpi_ranks(cluster: Api) -> None:
         assert words[1] == "2"
 
 
-def test_names_of_azure_machine_learning(cluster: Api) -> None:
+@pytest.mark.parametrize("toolkit", ["pyTorchSettings", pytest.param("customMpiSettings", marks=needs_mpi)])
+def test_names_of_azure_machine_learning(cluster: Api, toolkit: str) -> None:
     names = ("JOB_MASTER_NODE_IP", "MPI_MASTER_NODE", "NODE_LIST", "TASK_INDEX")
     program = f"import os; print(*[os.environ['AZ_BATCHAI_' + name] for name in {names}])"
     share = cluster.service.home / "storage" / cluster.account / "files" / "share"
     (share / "names.py").write_text(program)
-    lines = run(cluster, "aml", pyTorchSettings={"pythonScriptFilePath": f"{ROOT}/names.py"})
+    settings = {"pythonScriptFilePath": f"{ROOT}/names.py"}
+    if toolkit == "customMpiSettings":
+        settings = {"commandLine": f"python3 {ROOT}/names.py"}
+    lines = run(cluster, f"aml-{toolkit}", **{toolkit: settings})
+    assert len(lines) == 2
     for index, line in enumerate(sorted(lines, key=lambda line: line.split()[3])):
         ip, mpi, nodes, task = line.split()
         assert ip == mpi == nodes.split(";")[0]
@@ -111,6 +144,21 @@ def test_ddp_by_pytorch_settings(cluster: Api) -> None:
         "rank 2 of 4, local 0: equal",
         "rank 3 of 4, local 1: equal",
     ]
+
+
+@needs_torch
+@pytest.mark.slow
+@pytest.mark.parametrize(("library", "script", "said"), [("accelerate", ACCELERATE, 3), ("lightning", LIGHTNING, 2)])
+def test_libraries_on_top_of_pytorch(cluster: Api, library: str, script: str, said: int) -> None:
+    """Scripts that know nothing of Batch AI, started as they are."""
+    if not importlib.util.find_spec(library):
+        pytest.skip(f"{library} is not installed")
+    share = cluster.service.home / "storage" / cluster.account / "files" / "share"
+    (share / f"{library}_script.py").write_text(script)
+    settings = {"pythonScriptFilePath": f"{ROOT}/{library}_script.py", "pythonInterpreterPath": sys.executable}
+    path = [{"name": "PYTHONPATH", "value": os.environ.get("PYTHONPATH", "")}]  # where it may be installed
+    lines = run(cluster, library, pyTorchSettings=settings, environmentVariables=path)
+    assert [line for line in lines if line.startswith("rank")] == [f"rank {rank} of 2: {said}" for rank in range(2)]
 
 
 @needs_mpi

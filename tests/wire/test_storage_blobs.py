@@ -208,7 +208,6 @@ def test_a_blob_cannot_lie_under_a_blob(box: Path, tmp_path: Path) -> None:
         ("upload", ("--type", "append", "--data", "1")),
         ("upload", ("--type", "page", "--data", "x" * 512)),
         ("upload", ("--tier", "Cool", "--data", "1")),
-        ("upload", ("--metadata", "a=b", "--data", "1")),
         ("set-tier", ("--tier", "Cool")),
         ("snapshot", ()),
     ],

@@ -1,6 +1,7 @@
 """Every toolkit run for real over several nodes, by programs that check what they are given (wire.md 5, 8)."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -323,3 +324,30 @@ def test_horovod_all_reduce(cluster: Api) -> None:
     assert done["executionState"] == "succeeded", logs(cluster, "horovod-real")
     lines = sorted(cluster.output("horovod-real").decode().splitlines())
     assert lines == [f"rank {rank} of 4 sum 10" for rank in range(4)]
+
+
+@pytest.mark.invented
+def test_mpirun_that_is_overtaken_by_what_it_starts_keeps_it_to_itself(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A race within mpirun, which ends well and leaves a warning."""
+    real = shutil.which("mpirun")
+    if not real:
+        pytest.skip("Open MPI is not installed")
+    (tmp_path / "mpirun").write_text(
+        "#!/bin/sh\necho '[host:12] plm:rsh: Warning: setpgid(13,13) failed in parent with errno=Permission denied' "
+        f'>&2\necho "a word of its own" >&2\nexec {real} "$@"\n'
+    )
+    (tmp_path / "mpirun").chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    service = Service(home)
+    assert service.start()["status"] == "ready"
+    api = Api(service, "mpi")
+    api.create_cluster()
+    settings = {"commandLine": "echo out; echo err >&2", "processCount": 2}
+    body = api.job_body(customMpiSettings=settings)
+    del body["properties"]["customToolkitSettings"]
+    assert api.call("PUT", api.job("job"), body)[0] == 202
+    assert api.wait_for_job("job")["executionState"] == "succeeded"
+    assert api.output("job") == b"out\nout\n"
+    assert sorted(api.output("job", "stderr.txt").splitlines()) == [b"a word of its own", b"err", b"err"]

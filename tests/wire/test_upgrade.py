@@ -1,5 +1,6 @@
 """State of an earlier release, as it was left when that release was killed, goes on under this one."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from harness.frozen import thaw
 from harness.processes import wait_until
+from harness.sandbox import CHECKOUT
 from harness.service import Service
 from wire.api import SUBSCRIPTION, Api
 
@@ -65,3 +67,33 @@ def test_a_damaged_record_of_1_0_0b1_does_not_stop_the_upgrade(home: Path) -> No
     status, _, body = api.call("GET", api.job("badly"))
     assert (status, body["error"]["code"]) == (409, "ResourceDamaged")
 
+
+
+def test_a_job_goes_on_while_the_files_of_the_release_are_replaced(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `az extension update` does it: the old files are gone before the new service starts."""
+    old = tmp_path / "old"
+    shutil.copytree(CHECKOUT / "azext_batchai", old / "azext_batchai", ignore=shutil.ignore_patterns("__pycache__"))
+    (old / "azext_batchai" / "_version.py").write_text('VERSION = "1.0.0b0"\n', encoding="utf-8")
+    service = Service(home)
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.service.MAIN", old / "azext_batchai" / "service" / "__main__.py")
+        assert service.start()["version"] == "1.0.0b0"
+    api = Api(service, "lab")
+    api.create_cluster()
+    line = "i=0; while [ ! -e $AZ_BATCHAI_MOUNT_ROOT/afs/go ]; do i=$((i+1)); echo $i; sleep 0.02; done; exit 5"
+    api.create_job("going", line)
+    share = home / "storage" / api.account / "files" / "share"
+    wait_until(lambda: any(path.stat().st_size for path in share.rglob("stdout.txt")), "it writes")
+    assert service.request("POST", "/_local/shutdown")[0] == 202
+    wait_until(lambda: not service.info, "the old service has let go")
+    shutil.rmtree(old)
+    assert service.start()["version"] != "1.0.0b0"
+    assert api.properties(api.job("going"))["executionState"] == "running"
+    (share / "go").touch()
+    assert api.wait_for_job("going")["executionInfo"]["exitCode"] == 5
+    numbers = api.output("going").split()
+    assert numbers == [b"%d" % number for number in range(1, len(numbers) + 1)]
+    api.create_job("next")
+    assert api.wait_for_job("next")["executionState"] == "succeeded"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -28,7 +29,7 @@ from azext_batchai.service.engine.base import (
     NodeFault,
     TaskError,
 )
-from azext_batchai.service.model import job_plans, job_states, parents
+from azext_batchai.service.model import job_plans, job_states, parents, sweeps
 from azext_batchai.service.model.node_states import ALLOCATING, IDLE, LEAVING, PREPARING, RUNNING, UNUSABLE
 from azext_batchai.service.state import State
 from azext_batchai.service.store import Record
@@ -46,11 +47,13 @@ STOP_SECONDS = 10.0  # between two attempts to stop a job
 class _Run:
     """A job on its nodes. `handle` is the engine's end of it, from the moment when it may have processes.
 
-    `stopping`: somebody has asked for its end. `over`: it has come, only the job's folders are still to go.
+    `sweep`: which one's limit it counts for. `stopping`: somebody has asked for its end. `over`: it has come, only the
+    job's folders are still to go.
     """
 
     nodes: Sequence[Node]
     stopping: bool
+    sweep: str = ""
     handle: JobHandle | None = None
     ended: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     timer: asyncio.TimerHandle | None = None
@@ -87,6 +90,7 @@ class ClusterController:
         self.queue = Queue()
         self._wake: asyncio.Handle | None = None
         self._later: asyncio.TimerHandle | None = None
+        self._new = record.internal["nextNode"] == 1  # it has yet to get its initial nodes
         self._closing = False
 
     @property
@@ -94,12 +98,6 @@ class ClusterController:
         return len(self._runs)
 
     # What others ask for
-
-    def begin(self) -> None:
-        """Start a new cluster with its initial nodes."""
-        initial = self._scale.get("autoScale", {}).get("initialNodeCount", 0)
-        self.nodes.provision([1] * min(initial, self._room()))
-        self.wake()
 
     def rescale(self, scale_settings: dict[str, Any]) -> None:
         self._scale = scale_settings
@@ -109,7 +107,9 @@ class ClusterController:
         properties = job.properties
         # Only a limit that somebody set says how long a job will take: the default is 150 days.
         seconds = job_states.time_limit(job) if job.internal.get("limited") else 0.0
-        self.queue.add(job.key, job.seq, properties["schedulingPriority"], properties["nodeCount"], seconds)
+        sweep, most = sweeps.limit_of(job)
+        priority, node_count = properties["schedulingPriority"], properties["nodeCount"]
+        self.queue.add(job.key, job.seq, priority, node_count, seconds, sweep, most)
         self.wake()
 
     def dequeue(self, job_key: str) -> None:
@@ -127,15 +127,16 @@ class ClusterController:
         if self.vm_priority != "lowpriority":
             raise conflict("Nodes of a dedicated cluster are not preempted.", code="NodeNotLowPriority")
         log.info("node %s is preempted", node_id)
+        node.doomed = True
         await self._take_away(node, f"node {node_id} was preempted")
 
     def _lost(self, node: Node, reason: TaskError) -> None:
+        node.doomed = True
         details = " ".join(filter(None, (reason.message, reason.details.get("Info", ""))))
         self._spawn(self._take_away(node, f"node {node.node_id} was lost: {details}"))
 
     async def _take_away(self, node: Node, reason: str) -> None:
         """Let a node go; a job that has it is queued again, with the reason."""
-        node.doomed = True
         if node.job:
             job_key = node.job
             await until_written(lambda: self._requeue(job_key, reason))
@@ -171,7 +172,6 @@ class ClusterController:
     async def tear_down(self) -> None:
         """Take all nodes away for good. Running jobs end as terminated; queued ones keep waiting."""
         self._closing = True
-        self._cancel_timers()
         await until_written(self._terminate_all)
         await asyncio.gather(*(self.stop(job_key) for job_key in list(self._runs)))
         await asyncio.gather(*(self.nodes.retire(node) for node in self.nodes))
@@ -184,15 +184,13 @@ class ClusterController:
     def close(self) -> None:
         """The service stops: forget everything, end nothing."""
         self._closing = True
-        self._cancel_timers()
+        for run in self._runs.values():
+            run.cancel_timers()
         self._background.cancel()
 
     def resume(self, unfinished: list[Record]) -> None:
         """Take up nodes and the cluster's unfinished jobs as an earlier service left them."""
         self.nodes.resume()
-        cluster = self._state.store.get(self.key)
-        if cluster and cluster.internal["nextNode"] == 1:
-            self.begin()  # the earlier service had not come to it
         for job in unfinished:
             if job.properties["executionState"] == "queued":
                 self.enqueue(job)
@@ -203,7 +201,7 @@ class ClusterController:
 
     def wake(self) -> None:
         """Ask for a pass; several requests in one turn of the loop make one pass."""
-        if not self._wake and not self._closing:
+        if not self._wake:
             self._wake = asyncio.get_running_loop().call_soon(self._pass)
 
     # One pass
@@ -215,6 +213,7 @@ class ClusterController:
         try:
             self.nodes.save()
             if not parents.under_deletion(self._state, self.key):
+                self._give_initial()
                 self._shrink()
                 self._grow()
                 self._start_jobs()
@@ -223,6 +222,11 @@ class ClusterController:
             log.error("cluster %s: state cannot be written: %s", self.key, exc)
             self._wake_in(STORE_RETRY_SECONDS)
 
+    def _give_initial(self) -> None:
+        if self._new and "autoScale" in self._scale:
+            self.nodes.provision([1] * min(self._scale["autoScale"]["initialNodeCount"], self._room()))
+        self._new = False
+
     def _wake_in(self, seconds: float) -> None:
         if self._later:
             self._later.cancel()
@@ -230,7 +234,11 @@ class ClusterController:
 
     def _wanted(self) -> int:
         busy = sum(node.state == RUNNING for node in self.nodes)
-        return wanted_nodes(self._scale, busy + self.queue.demand(capacity_of(self._scale)))
+        waiting = self.queue.demand(capacity_of(self._scale), self._running_of_sweeps())
+        return wanted_nodes(self._scale, busy + waiting)
+
+    def _running_of_sweeps(self) -> Counter[str]:
+        return Counter(run.sweep for run in self._runs.values() if run.sweep)
 
     def _shrink(self) -> None:
         active = self.nodes.active()
@@ -297,9 +305,9 @@ class ClusterController:
             return
         # Unusable nodes are replaced, as far as there may be more nodes.
         usable = [node for node in active if node.state != UNUSABLE]
-        missing = min(self._wanted() - len(usable), capacity - len(active), room)
-        free = sum(not node.job and not node.doomed for node in usable)
-        blocks = self.queue.blocks(free, missing, capacity)
+        missing = min(capacity - len(active), room)
+        free = sum(not node.job for node in usable)
+        blocks = self.queue.blocks(free, missing, capacity, self._running_of_sweeps())
         least = min(wanted_nodes(self._scale, 0) - len(usable), missing) - sum(blocks)
         self.nodes.provision(blocks, for_jobs=True)
         self.nodes.provision([1] * least)
@@ -308,11 +316,9 @@ class ClusterController:
         if not self.queue:
             return
         idle = {
-            node.node_id: node
-            for node in self.nodes
-            if node.state == IDLE and not node.draining and not node.doomed
+            node.node_id: node for node in self.nodes if node.state == IDLE and not node.doomed
         }
-        startable = self.queue.startable(len(idle), capacity_of(self._scale))
+        startable = self.queue.startable(len(idle), capacity_of(self._scale), self._running_of_sweeps())
         if len(startable) > STARTS_AT_ONCE:
             self.wake()
         for queued in startable[:STARTS_AT_ONCE]:
@@ -332,7 +338,8 @@ class ClusterController:
         moving = any(node.state in (ALLOCATING, LEAVING) or node.draining for node in self.nodes)
         allocation_state = "resizing" if moving else "steady"
         record = self._state.store.get(self.key)
-        if record and record.properties["allocationState"] != allocation_state:
+        assert record
+        if record.properties["allocationState"] != allocation_state:
             record.properties["allocationState"] = allocation_state
             record.properties["allocationStateTransitionTime"] = wire_now()
             with self._state.store.transaction(durable=False):
@@ -341,7 +348,8 @@ class ClusterController:
     # Jobs
 
     def _launch(self, job: Record, nodes: Sequence[Node], resume: bool) -> None:
-        run = _Run(nodes, bool(job.internal.get("intent")))  # an earlier service was about to stop it
+        stopping = bool(job.internal.get("intent"))  # an earlier service was about to stop it
+        run = _Run(nodes, stopping, sweeps.limit_of(job)[0])
         self._runs[job.key] = run
         for node in nodes:
             self.nodes.occupy(node, job.key)
@@ -350,7 +358,7 @@ class ClusterController:
         run.timer = loop.call_later(remaining, lambda: self._spawn(self._time_out(job.key, run)))
         if self.vm_priority == "lowpriority":
             patience = self._state.settings.low_priority_seconds - job_states.elapsed_seconds(job)
-            run.preemption = loop.call_later(max(patience, 0.0), self._preempt_all, job.key)
+            run.preemption = loop.call_later(patience, self._preempt_all, job.key)
         self._spawn(self._run(job, run, resume))
 
     async def _time_out(self, job_key: str, run: _Run) -> None:
@@ -393,10 +401,8 @@ class ClusterController:
     async def _outcome(self, job: Record, run: _Run, resume: bool) -> JobOutcome:
         try:
             for node in run.nodes:
-                if node.bring_up and not node.bring_up.done():
+                if node.bring_up:
                     await asyncio.wait([node.bring_up])
-            if run.stopping and not resume:
-                return JobOutcome(None)
             run.handle = self._engine.job(await self._plan(job, run, resume))
             if run.stopping:
                 await self._halt(job.key, run)
@@ -435,12 +441,3 @@ class ClusterController:
             self.nodes.became_unusable(node, fault)
         reason = f"node {fault.node_id} could not run it: {fault.message}"
         await until_written(lambda: self._requeue(job_key, reason))
-
-    def _cancel_timers(self) -> None:
-        if self._wake:
-            self._wake.cancel()
-            self._wake = None
-        if self._later:
-            self._later.cancel()
-        for run in self._runs.values():
-            run.cancel_timers()

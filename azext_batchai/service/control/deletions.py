@@ -30,26 +30,17 @@ TearDown = Callable[[Record], Awaitable[None]]
 
 
 class Deletions:
-    """`tear_downs` has, for each kind that is more than a record, what takes the rest of it away.
+    """`tear_downs` has, for each kind that is more than a record, what takes the rest of it away."""
 
-    `at_once` has, for a kind of which there may be very many, what ends together those for which that takes no time.
-    """
-
-    def __init__(
-        self,
-        state: State,
-        tear_downs: Mapping[str, TearDown],
-        at_once: Mapping[str, Callable[[Sequence[Record]], None]],
-    ) -> None:
+    def __init__(self, state: State, tear_downs: Mapping[str, TearDown]) -> None:
         self._state = state
         self._tear_downs = tear_downs
-        self._at_once = at_once
         self._background = Background("deletions")
 
     def begin(self, record: Record, resource: str) -> str:
         """Begin to delete `record`; returns the id of the operation that ends when all is gone."""
-        under_way: str | None = record.internal.get("deleting")
-        if under_way and self._state.operations.reopen(under_way):
+        under_way: str = record.internal.get("deleting", "")
+        if self._state.operations.reopen(under_way):
             return under_way
         properties = record.properties
         if record.kind in ("workspace", "experiment", "cluster", "job", "fileserver"):
@@ -87,18 +78,14 @@ class Deletions:
             gone = await until_written(lambda: self._remove([record]))
 
     async def _delete_children(self, parent: str, kind: str) -> None:
-        at_once = self._at_once.get(kind)
         after = 0
         while children := self._state.store.children(parent, kind, after, _BATCH):
             after = children[-1].seq
-            if at_once:
-                await until_written(lambda: at_once(children))
             if kind in _BELOW:
                 await _all(self._delete(child) for child in children)
             else:
                 await _all(self._tear_down(child) for child in children)
                 await until_written(lambda: self._remove(children))
-            await asyncio.sleep(0)
 
     async def _tear_down(self, record: Record) -> None:
         tear_down = self._tear_downs.get(record.kind)

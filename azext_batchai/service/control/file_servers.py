@@ -36,8 +36,8 @@ class FileServers:
         """Open the endpoints again after a restart, and make what an earlier service began."""
         for record in self._state.store.all_of(KIND):
             if not record.internal.get("deleting"):
-                operation = record.internal.get("operation")
-                if operation and self._state.operations.reopen(operation):
+                operation = record.internal.get("operation", "")
+                if self._state.operations.reopen(operation):
                     self.begin(record, operation)
                 else:
                     self._background.spawn(self._make(record))
@@ -49,40 +49,36 @@ class FileServers:
         """
         if not self._current(record):
             return
-        key = record.key
         settings = record.properties["sshConfiguration"]["userAccountSettings"]
         login = login_of(settings, record.internal["login"])
         folder = record.internal["folder"]
         try:
-            port = await self._host.open(key, folder, login, record.internal["port"])
+            port = await self._host.open(record.key, folder, login, record.internal["port"])
         except OSError as exc:
             await until_written(lambda: self._enter(record, "failed"))
             reason = exc.strerror or str(exc)
             raise ArmError(
                 500, "FileServerProvisioningFailed", f"File Server provisioning has failed: {reason}"
             ) from None
-        place = {
+        place: dict[str, object] = {
             "mountPoint": MOUNT_POINT,
             "fileServerPublicIP": "127.0.0.1",
             "fileServerInternalIP": "127.0.0.1",
             "fileServerPublicPort": port,
             "localPath": folder,
         }
-        if not await until_written(lambda: self._enter(record, "succeeded", port, place)):
-            successor = self._state.store.get(key)
-            if not successor or successor.seq == record.seq:  # the endpoint is not that of another server of the name
-                await self._host.close(key)
+        await until_written(lambda: self._enter(record, "succeeded", place))
 
     def _current(self, record: Record) -> Record | None:
         """The record as it is now; None where it is gone or going, or another server has got its name."""
         current = self._state.store.get(record.key)
         return current if current and current.seq == record.seq and not current.internal.get("deleting") else None
 
-    def _enter(self, begun: Record, state: str, port: int = 0, place: dict[str, object] | None = None) -> bool:
-        """The one place where a file server's state changes; False where it is gone or going."""
+    def _enter(self, begun: Record, state: str, place: dict[str, object] | None = None) -> None:
+        """The one place where a file server's state changes; one that is gone or going is left alone."""
         record = self._current(begun)
         if not record:
-            return False
+            return
         properties = record.properties
         changed = properties["provisioningState"] != state
         if changed:
@@ -90,11 +86,9 @@ class FileServers:
             properties["provisioningStateTransitionTime"] = wire_now()
         if place:
             properties["mountSettings"] = place
-            record.internal["port"] = port
-        record.internal.pop("operation", None)
+            record.internal["port"] = place["fileServerPublicPort"]
         with self._state.store.transaction():
             self._state.store.update(record, touch=changed)
-        return True
 
     async def tear_down(self, record: Record) -> None:
         """Close the endpoint and remove the folder."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from azext_batchai.service.background import Background, until_written
+from azext_batchai.service.control import node_times
 from azext_batchai.service.control.controller import ClusterController
 from azext_batchai.service.engine.engines import Engines
 from azext_batchai.service.model import job_states, vm_sizes
@@ -34,7 +35,7 @@ class Fleet:
     def create(self, record: Record) -> None:
         """Give a new cluster its nodes; jobs that were left by an earlier one of its name run on it."""
         controller = self._open(record)
-        controller.begin()
+        controller.wake()
         for job in self._unfinished().get(record.key, ()):
             controller.enqueue(job)
 
@@ -61,6 +62,7 @@ class Fleet:
 
     def resume(self) -> None:
         """Take up clusters, nodes and jobs as an earlier service left them."""
+        node_times.take_up(self._state.store)
         unfinished = self._unfinished()
         for cluster in self._state.store.all_of("cluster"):
             self._open(cluster).resume(unfinished.get(cluster.key, []))
@@ -95,12 +97,12 @@ class Fleet:
         """
         state = job.properties["executionState"]
         controller = self._controllers.get(job.internal["cluster"])
-        if controller and controller.is_running(job.key) and state != "queued":
+        running = bool(controller and controller.is_running(job.key) and state != "queued")
+        if running:
             job_states.intend(self._state, job.key, job_states.TERMINATE)
-            return True
-        if state not in job_states.ENDED:
+        elif state not in job_states.ENDED:
             job_states.terminate_queued(self._state, job.key)
-        return False
+        return running
 
     def dequeue(self, job: Record) -> None:
         """The job does not wait for nodes any more."""
@@ -108,31 +110,18 @@ class Fleet:
         if controller:
             controller.dequeue(job.key)
 
-    def end_waiting(self, jobs: Sequence[Record]) -> None:
-        """End those of the jobs that wait for nodes, in one transaction."""
-        current = (self._state.store.get(job.key) for job in jobs)
-        waiting = [job for job in current if job and job.properties["executionState"] == "queued"]
-        with self._state.store.transaction():
-            for job in waiting:
-                job_states.terminate_queued(self._state, job.key)
-        for job in waiting:
-            self.dequeue(job)
-
     async def end_job(self, job: Record) -> None:
         """End a job and wait until nothing of it is left on its nodes."""
-        current = self._state.store.get(job.key)
-        if current and current.properties["executionState"] not in job_states.ENDED:
-            await until_written(lambda: self._end(job.key))
-            self.dequeue(job)
+        await until_written(lambda: self._end(job.key))
+        self.dequeue(job)
         controller = self._controllers.get(job.internal["cluster"])
         if controller:
             await controller.stop(job.key)
 
     def _end(self, job_key: str) -> None:
-        with self._state.store.transaction():
-            job = self._state.store.get(job_key)
-            if job:
-                self.terminate(job)
+        job = self._state.store.get(job_key)
+        if job:
+            self.terminate(job)
 
     async def tear_down(self, cluster: Record) -> None:
         """Take away a cluster's nodes and its controller."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from azext_batchai.service import clock
 from azext_batchai.service.background import until_written
+from azext_batchai.service.control.node_times import NodeTimes
 from azext_batchai.service.engine.base import Allocation, Engine, TaskError
 from azext_batchai.service.model import node_specs
 from azext_batchai.service.model.node_states import (
@@ -88,6 +89,7 @@ class NodePool:
         self._changed = changed
         self._left = left
         self._lost = lost
+        self._times = NodeTimes(state.store, cluster.key)
         self._nodes: dict[str, Node] = {}
         self._unsaved: set[str] = set()
 
@@ -129,7 +131,7 @@ class NodePool:
         found = []
         for node in self:
             endpoint = node.record.internal["endpoint"]
-            if endpoint and node.state != ALLOCATING:
+            if endpoint:
                 found.append({"nodeId": node.node_id, "ipAddress": endpoint["ip_address"], "port": endpoint["port"]})
         return found
 
@@ -145,6 +147,7 @@ class NodePool:
             node = Node(record, record.internal["state"])
             if node.state == RUNNING:
                 node.state = IDLE
+            self._times.note(record.key, node.state)  # its job may have left it unnoticed
             self._nodes[node.node_id] = node
             if node.state == LEAVING:
                 self.retire(node)
@@ -237,7 +240,7 @@ class NodePool:
             )
             node.watch = self._spawn(self._watch(node))
             self._changed()
-            if new or (resume and node.state != UNUSABLE):
+            if node.state != UNUSABLE:
                 cluster = self._state.store.get(self._key)
                 assert cluster
                 setup = node_specs.setup_of(self._state, cluster)
@@ -260,13 +263,13 @@ class NodePool:
         reason = await self._engine.lost(node.node_id)
         if node.state != LEAVING:
             log.warning("node %s is lost: %s %s", node.node_id, reason.message, reason.details)
-            node.doomed = True
             self._lost(node, reason)
 
     def _enter(self, node: Node, state: str, **internal: Any) -> None:
         """The one place where a node's state changes; what cannot be written (a full disk) `save` writes later."""
         if node.state != state:
             node.since = clock.monotonic()
+            self._times.note(node.record.key, state)
         node.state = state
         node.record.internal.update(internal, state=state)
         self._unsaved.add(node.node_id)
@@ -282,7 +285,7 @@ class NodePool:
                 for node_id in self._unsaved:
                     node = self._nodes.get(node_id)
                     if node:
-                        self._state.store.update(node.record, touch=False)
+                        self._state.store.update(node.record)
             self._unsaved.clear()
 
     def occupy(self, node: Node, job_key: str) -> None:
@@ -290,11 +293,13 @@ class NodePool:
         node.job = job_key
         if node.state == IDLE:
             node.state, node.since = RUNNING, clock.monotonic()
+            self._times.note(node.record.key, RUNNING, job_key)
 
     def vacate(self, node: Node) -> None:
         node.job = None
         if node.state == RUNNING:
             node.state, node.since = IDLE, clock.monotonic()
+            self._times.note(node.record.key, IDLE)
 
     def became_unusable(self, node: Node, error: TaskError) -> None:
         """Nothing is started on it any more; it is there until the cluster shrinks or replaces it."""
@@ -305,10 +310,17 @@ class NodePool:
         self._enter(node, UNUSABLE, error=error.body())
 
     def retire(self, node: Node) -> asyncio.Task[None]:
-        """Begin to take a node away; it is leaving from this moment on."""
+        """Begin to take a node away; it is leaving from this moment on.
+
+        Those that are still to come in one block with it go, too: a block comes whole or not at all.
+        """
         if not node.leave:
+            block = node.record.internal["block"] if node.state == ALLOCATING else None
             self._enter(node, LEAVING)
             node.leave = self._spawn(self._leave(node))
+            for other in self:
+                if other.state == ALLOCATING and other.record.internal["block"] == block:
+                    self.retire(other)
         return node.leave
 
     async def _leave(self, node: Node) -> None:
@@ -328,6 +340,7 @@ class NodePool:
         def forget() -> None:
             with self._state.store.transaction():
                 self._state.store.remove(node.record.key)
+                self._times.gone(node.record.key)
 
         await until_written(forget)
         self._nodes.pop(node.node_id, None)

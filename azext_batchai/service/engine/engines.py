@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,10 @@ from azext_batchai.service.settings import Settings
 from azext_batchai.service.storage.layout import StorageLayout
 from azext_batchai.service.store import Record
 
+log = logging.getLogger(__name__)
+
 LOCAL = "local"
+_LEFT_SECONDS = 60  # a Slurm that does not answer keeps no state from being deleted
 
 
 class Engines:
@@ -32,7 +36,8 @@ class Engines:
         self._settings = settings
         self._files = FolderFiles(storage)
         self._queue = SlurmQueue()
-        self._engines: dict[str, Engine] = {LOCAL: LocalEngine(settings, self._files)}
+        self._local = LocalEngine(settings, self._files)
+        self._engines: dict[str, Engine] = {LOCAL: self._local}
 
     def profiles(self) -> dict[str, Profile]:
         """Raises ProfileError."""
@@ -74,6 +79,17 @@ class Engines:
         for engine in found:
             engine["default"] = engine["name"] == self._settings.engine
         return found
+
+    async def release_left(self) -> None:
+        """Take away every node that has a folder, whatever the records say or would say."""
+        slurm = SlurmEngine(self._settings, self._files, self._queue, self._reader(""))
+        for release, left in ((slurm.release, slurm.left()), (self._local.release, self._local.left())):
+            for node_id in left:
+                try:
+                    await asyncio.wait_for(release(node_id), _LEFT_SECONDS)
+                except asyncio.TimeoutError:
+                    log.error("node %s could not be released in %s s", node_id, _LEFT_SECONDS)
+        await self.close()
 
     async def start(self) -> None:
         await asyncio.gather(*(engine.start() for engine in self._engines.values()))

@@ -23,7 +23,7 @@ class Host(Protocol):
     """One machine, and the folders that it shares with the service."""
 
     async def fork(self, request: Mapping[str, Any]) -> Handle | None:
-        """Have a runner made for a task (launcher.py has the request); None where it has ended already.
+        """Have a runner made for a task (runner.py has the request); None where it has ended already.
 
         Raises NotStarted where the machine did not answer, OSError where it refused.
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from signal import SIGKILL
 from typing import Protocol
@@ -15,6 +16,8 @@ from azext_batchai.service.engine.base import JobOutcome, JobPlan, NodeFault, Pr
 from azext_batchai.service.engine.task import TaskEnd
 
 log = logging.getLogger(__name__)
+
+_OF_RANK = re.compile(r"stderr-([^{}]+)\.txt")  # the file of one of several processes
 
 Streams = tuple[str, str]
 
@@ -65,7 +68,6 @@ class JobRun:
     def __init__(self, plan: JobPlan, site: JobSite) -> None:
         self._plan = plan
         self._site = site
-        self._failed: Process | None = None
 
     async def run(self, resume: bool) -> JobOutcome:
         # A service that was killed before it had begun with the job has left nothing to take up.
@@ -108,11 +110,13 @@ class JobRun:
             failed = await self._prepare(plan.preparation, resume)
             if failed:
                 return failed
-        end = await self._run_processes(resume)
+        broken = await self._run_processes(resume)
+        if not broken:
+            self._site.note(f"the job ended {_describe(TaskEnd(0))}")
+            return JobOutcome(0)
+        process, end = broken
         self._site.note(f"the job ended {_describe(end)}")
-        error = None
-        if end.exit_code != 0:
-            error = TaskError("JobFailed", "Job failed with non-zero exit code", self._failure(end))
+        error = TaskError("JobFailed", "Job failed with non-zero exit code", self._failure(process, end))
         return JobOutcome(end.exit_code, error)
 
     async def _open(self, resume: bool) -> None:
@@ -169,31 +173,30 @@ class JobRun:
 
     # Processes
 
-    async def _run_processes(self, resume: bool) -> TaskEnd:
+    async def _run_processes(self, resume: bool) -> tuple[Process, TaskEnd] | None:
         """Run all processes; the first that fails ends the others, and it is the one whose end counts."""
         running: dict[asyncio.Future[TaskEnd], Process] = {}
         for index, process in enumerate(self._plan.processes):
             if not resume:
                 self._site.note(f"cmd is {process.command_line}")
             running[asyncio.ensure_future(self._start(index, process, resume))] = process
-        outcome: TaskEnd | None = None
+        failed: tuple[Process, TaskEnd] | None = None
         try:
             while running:
                 done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for future in done:
                     process, end = running.pop(future), future.result()
-                    if outcome is None and end.exit_code != 0 and not process.serves_others:
-                        outcome = end
-                        self._failed = process
+                    if not failed and end.exit_code != 0 and not process.serves_others:
+                        failed = process, end
                         if running:
                             self._site.note(f"a process ended {_describe(end)}: the others are ended too")
-                if running and (outcome or all(process.serves_others for process in running.values())):
+                if running and (failed or all(process.serves_others for process in running.values())):
                     await self._site.stop()
         except Exception:
             await self._site.stop()
             await asyncio.gather(*running, return_exceptions=True)
             raise
-        return outcome or TaskEnd(0)
+        return failed
 
     async def _end_all(self) -> None:
         """Leave nothing running of a job that cannot go on, by whichever service it was started."""
@@ -213,10 +216,11 @@ class JobRun:
             _main(index), process.node_index, process.command_line, process.environment, streams, resume, process
         )
 
-    def _failure(self, end: TaskEnd) -> dict[str, str]:
-        failed = self._failed or self._plan.processes[0]
+    def _failure(self, failed: Process, end: TaskEnd) -> dict[str, str]:
         details = {"ExitCode": str(end.exit_code), "NodeId": self._plan.node_ids[failed.node_index]}
-        signal = end.signal or (end.exit_code - 128 if 128 < end.exit_code < 160 else 0)  # as a shell tells it
+        if match := _OF_RANK.fullmatch(failed.stderr):
+            details["Rank"] = match[1]
+        signal = end.signal or (end.exit_code - 128 if end.exit_code in range(129, 160) else 0)  # as a shell tells it
         if signal:
             details["Signal"] = str(signal)
         if signal == SIGKILL and end.out_of_memory:

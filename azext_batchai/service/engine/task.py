@@ -22,8 +22,9 @@ from azext_batchai.service.engine.host import Handle, Host, NotStarted
 
 log = logging.getLogger(__name__)
 
-TASK_VARIABLE = "BATCHAI_TASK"  # launcher.py sets it
-_STARTS = 5
+TASK_VARIABLE = "BATCHAI_TASK"  # runner.py sets it
+_STARTS = 10
+_PAUSES = (0.05, 2.0)  # before the third start, and at most; each is twice the one before
 _RETRY_SECONDS = 1.0
 
 
@@ -31,7 +32,10 @@ _RETRY_SECONDS = 1.0
 class Command:
     """What a task runs: `argv[0]` is an absolute path, the files are appended to.
 
-    `pipes` are named pipes whose lines are copied into `stdout` or `stderr` as well.
+    `pipes` are named pipes whose lines are copied into `stdout` or `stderr` as well; `errors` is the one that the
+    command itself writes its errors to, where it is not to write them to `stderr` by itself. With `enter` (bubblewrap
+    and its arguments) the command runs in that mount namespace, which tasks with the same words may share; `inside` is
+    its working directory there.
     """
 
     argv: tuple[str, ...]
@@ -40,6 +44,9 @@ class Command:
     stdout: Path
     stderr: Path
     pipes: Mapping[str, str] = field(default_factory=dict)
+    errors: str = ""
+    enter: tuple[str, ...] = ()
+    inside: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,9 +75,10 @@ class Task:
         lost with the machine.
         """
         end = await self.adopt() if resume else None
-        for _ in range(_STARTS):
+        for number in range(_STARTS):
             if end:
                 return end
+            await self._pause(number - 2)
             if self._stop.is_set():
                 return TaskEnd(128 + signal.SIGTERM, signal.SIGTERM)
             end = await self._start(command)
@@ -79,6 +87,14 @@ class Task:
         raise TaskError(
             "TaskStartFailed", "The process could not be started", {"Info": "its launcher ended again and again"}
         )
+
+    async def _pause(self, number: int) -> None:
+        """A launcher that dies with each start ends them all: time may help. Cut short where the task is stopped."""
+        if number >= 0:
+            try:
+                await asyncio.wait_for(self._stop.wait(), min(_PAUSES[0] * 2**number, _PAUSES[1]))
+            except asyncio.TimeoutError:
+                pass
 
     async def adopt(self) -> TaskEnd | None:
         """The end of a task that was started before, awaited where it runs; None where it never started, nor will.
@@ -115,6 +131,8 @@ class Task:
             "stderr": str(command.stderr),
             "grace": self._grace,
             "pipes": dict(command.pipes),
+            "errors": command.errors,
+            **({"enter": command.enter, "inside": command.inside} if command.enter else {}),
         }
         try:
             handle = await self._host.fork(request)
@@ -145,6 +163,8 @@ class Task:
             await self._host.kill_marked(TASK_VARIABLE, cookie)
             raise await self._lost(cookie)
         end = _json(text)
+        if not end:
+            raise await self._lost(cookie)
         if "lost" in end:
             raise TaskError("NodeLost", "The node was lost while the task ran", {"Info": end["lost"]})
         if "error" in end:
@@ -168,12 +188,15 @@ class Task:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     def _new_cookie(self) -> str:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        os.makedirs(self.folder, exist_ok=True)
         (self.folder / "exit.json").unlink(missing_ok=True)
         cookie = f"bai-{secrets.token_hex(5)}"
-        temporary = self.folder / "cookie.new"
-        temporary.write_text(cookie, encoding="ascii")
-        temporary.replace(self.folder / "cookie")
+        # Nobody has been asked for this start yet: half a cookie is one of a task that never started.
+        file = os.open(self.folder / "cookie", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(file, cookie.encode())
+        finally:
+            os.close(file)
         return cookie
 
     async def _take_back(self, cookie: str) -> bool:

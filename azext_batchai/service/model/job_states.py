@@ -88,13 +88,13 @@ def finish(state: State, key: str, outcome: JobOutcome) -> Record | None:
     now = wire_now()
     intent = record.internal.pop("intent", None)
     record.internal["nodes"] = []
-    if intent == REQUEUE and not record.internal.get("deleting"):
+    if intent == REQUEUE:
         record.properties.pop("executionInfo", None)
         return _enter(state, record, "queued", now)
     info = record.properties.setdefault("executionInfo", {"startTime": now})
     info["endTime"] = now
     error = outcome.error
-    if intent in (TERMINATE, REQUEUE):
+    if intent == TERMINATE:
         error = _terminated()
     elif intent == TIME_OUT:
         limit = record.properties["constraints"]["maxWallClockTime"]
@@ -120,17 +120,16 @@ def terminate_queued(state: State, key: str) -> None:
     """A job that waits ends at once; call it in the transaction that acknowledges it."""
     record = _load(state, key)
     now = wire_now()
-    record.internal.pop("intent", None)
     record.properties["executionInfo"] = {"startTime": now, "endTime": now, "errors": [_terminated().body()]}
-    _end(state, record, "failed", now, durable=True)
+    _end(state, record, "failed", now)
 
 
 def _terminated() -> TaskError:
     return TaskError("JobTerminated", "The specified job has been terminated by the user")
 
 
-def _end(state: State, record: Record, execution_state: str, now: str, durable: bool = False) -> Record:
-    with state.store.transaction(durable):
+def _end(state: State, record: Record, execution_state: str, now: str) -> Record:
+    with state.store.transaction(durable=False):
         state.store.forget_secrets(record.key)
         return _enter(state, record, execution_state, now)
 
@@ -141,8 +140,6 @@ def _enter(state: State, record: Record, execution_state: str, now: str, durable
         raise ValueError(f"{record.key} is {before} and cannot become {execution_state}")
     record.properties["executionState"] = execution_state
     record.properties["executionStateTransitionTime"] = now
-    if "executionInfo" in record.properties:  # it stands last on the wire
-        record.properties["executionInfo"] = record.properties.pop("executionInfo")
     with state.store.transaction(durable):
         state.store.update(record, touch=False)
     return record

@@ -21,7 +21,7 @@ def below_root(path: str) -> tuple[str, PurePosixPath] | None:
     for root, spellings in _SPELLINGS:
         for spelling in spellings:
             if path == spelling or path.startswith(f"{spelling}/"):
-                return root, PurePosixPath(os.path.normpath(path[len(spelling) :].lstrip("/") or "."))
+                return root, PurePosixPath(os.path.normpath(path[len(spelling) :].lstrip("/")))
     return None
 
 

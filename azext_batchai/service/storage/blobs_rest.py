@@ -15,11 +15,14 @@ from xml.etree import ElementTree
 
 from starlette.responses import Response
 
-from azext_batchai.service.storage import conditions, content, uploads
+from azext_batchai.service.storage import conditions, content, copies, uploads
 from azext_batchai.service.storage.blocks import StagedBlocks, block_list, block_name
 from azext_batchai.service.storage.faults import StorageFault, bad_input, not_implemented
+from azext_batchai.service.storage.kept import Said, content_in, metadata_in, of_row
+from azext_batchai.service.storage.layout import BLOBS
 from azext_batchai.service.storage.storage_call import StorageCall
 from azext_batchai.service.storage.storage_replies import (
+    add_metadata,
     add_properties,
     changed,
     content_type,
@@ -28,12 +31,13 @@ from azext_batchai.service.storage.storage_replies import (
     download,
     enumeration,
     finished,
+    includes,
     list_roots,
     missing,
     page,
 )
 from azext_batchai.service.storage.tree import Entry, Tree
-from azext_batchai.service.storage.xml_text import add_name
+from azext_batchai.service.storage.xml_text import add_name, legible
 
 _LEASE = {"LeaseStatus": "unlocked", "LeaseState": "available"}
 _LEASE_HEADERS = {"x-ms-lease-status": "unlocked", "x-ms-lease-state": "available"}
@@ -44,11 +48,13 @@ async def list_containers(call: StorageCall) -> Response:
 
 
 async def create_container(call: StorageCall) -> Response:
-    return create_root(call)
+    return create_root(call, Said(metadata=metadata_in(call.headers)))
 
 
 async def container_properties(call: StorageCall) -> Response:
-    return Response(headers={**content.identity(call.tree.root.stat()), **_LEASE_HEADERS})
+    status = call.tree.root.stat()
+    said = call.kept.get(call.place, status)
+    return Response(headers={**content.identity(status), **_LEASE_HEADERS, **said.headers})
 
 
 async def delete_container(call: StorageCall) -> Response:
@@ -70,11 +76,17 @@ def _blob_page(call: StorageCall, entries: Callable[[Tree, str, str, int], Itera
     found, marker = page(call, entries(call.tree, call.query.get("prefix", ""), call.marker, most), _key)
     root = enumeration(call, ContainerName=call.name)
     blobs = ElementTree.SubElement(root, "Blobs")
+    rows = call.kept.between(*(call.place_of(one.key) for one in (found[0], found[-1]))) if found else {}
+    with_metadata, with_copies = includes(call, "metadata"), includes(call, "copy")
     for entry in found:
         element = ElementTree.SubElement(blobs, "BlobPrefix" if entry.is_folder else "Blob")
         add_name(element, entry.name)
         if not entry.is_folder:
-            add_properties(element, _properties(entry))
+            place = call.place_of(entry.key)
+            said = of_row(rows.get(place), place, entry.status)
+            add_properties(element, _properties(entry, said) | (_of_copy(said) if with_copies else {}))
+            if with_metadata:
+                add_metadata(element, said)
     return finished(root, marker)
 
 
@@ -96,7 +108,7 @@ def _level(tree: Tree, prefix: str, start: str, most: int) -> Iterator[Entry]:
         yield Entry(base + entry.key, entry.status)
 
 
-def _properties(entry: Entry) -> dict[str, str]:
+def _properties(entry: Entry, said: Said) -> dict[str, str]:
     state = content.identity(entry.status)
     return {
         "Creation-Time": state["last-modified"],
@@ -107,11 +119,23 @@ def _properties(entry: Entry) -> dict[str, str]:
         "BlobType": "BlockBlob",
         "ServerEncrypted": "false",
         **_LEASE,
+        **{_tag(name): legible(value) for name, value in said.content.items()},
     }
+
+
+def _of_copy(said: Said) -> dict[str, str]:
+    return {_tag(name.removeprefix("x-ms-")).replace("-", ""): legible(value) for name, value in said.copied.items()}
+
+
+def _tag(header: str) -> str:
+    """What a list calls a header of a download."""
+    return header.title().replace("Md5", "MD5")
 
 
 async def put_blob(call: StorageCall) -> Response:
     kind = call.headers.get("x-ms-blob-type", "")
+    if copies.HEADER in call.headers and kind in ("", "BlockBlob"):
+        return await _put_copy(call, kind)
     if kind != "BlockBlob":
         if kind in ("PageBlob", "AppendBlob"):
             raise not_implemented(f"Blobs of type {kind} are not supported, only BlockBlob.")
@@ -119,7 +143,21 @@ async def put_blob(call: StorageCall) -> Response:
     place = _place_to_write(call)
     with uploads.partial(place) as (path, descriptor):
         md5 = await uploads.receive(call.request, descriptor, uploads.MAX_BLOB, "x-ms-blob-content-md5")
-        return _commit(call, path, place, {"content-md5": base64.b64encode(md5).decode()})
+        return _commit(call, path, place, _said(call), {"content-md5": base64.b64encode(md5).decode()})
+
+
+async def _put_copy(call: StorageCall, kind: str) -> Response:
+    """Copy Blob, or Put Blob From URL where the blob's type is given; both have ended with their answer."""
+    with copies.source_of(call) as source:
+        said = copies.said_of_copy(call, source)
+        headers = copies.begun(said)
+        if kind:
+            said.copied, headers = {}, {}
+            said.content |= content_in(call.headers, BLOBS)
+        place = _place_to_write(call)
+        with uploads.partial(place) as (path, descriptor):
+            await source.copy_to(descriptor)
+            return _commit(call, path, place, said, headers, 201 if kind else 202)
 
 
 async def put_block(call: StorageCall) -> Response:
@@ -127,6 +165,8 @@ async def put_block(call: StorageCall) -> Response:
     call.tree.place(call.path)
     staged = StagedBlocks(call.layout, call.account, call.name, call.path)
     name = block_name(call.query.get("blockid", ""))
+    if copies.HEADER in call.headers:
+        return await _put_copied_block(call, staged, name)
     with staged.slot(uploads.content_length(call.request, uploads.MAX_BLOCK)) as slot:
         md5 = await uploads.receive(
             call.request, slot.descriptor, uploads.MAX_BLOCK, offset=slot.span.offset, md5=False
@@ -134,6 +174,15 @@ async def put_block(call: StorageCall) -> Response:
         staged.keep(name, slot)
     headers = {"content-md5": base64.b64encode(md5).decode()} if md5 else {}
     return Response(status_code=201, headers={**headers, "x-ms-request-server-encrypted": "false"})
+
+
+async def _put_copied_block(call: StorageCall, staged: StagedBlocks, name: str) -> Response:
+    with copies.source_of(call) as source:
+        start, length = copies.source_range(call, source)
+        with staged.slot(length) as slot:
+            await source.copy_to(slot.descriptor, start, length, slot.span.offset)
+            staged.keep(name, slot)
+    return Response(status_code=201, headers={"x-ms-request-server-encrypted": "false"})
 
 
 async def put_block_list(call: StorageCall) -> Response:
@@ -148,11 +197,11 @@ async def put_block_list(call: StorageCall) -> Response:
         spans, place = staged.find(names), _place_to_write(call)
         if staged.are_all(spans, place.parent):
             os.utime(staged.data)  # the blob is as old as its commit
-            response = _commit(call, staged.data, place, {})
+            response = _commit(call, staged.data, place, _said(call), {})
         else:
             with uploads.partial(place) as (path, descriptor):
                 await uploads.finished(staged.copy, spans, descriptor)
-                response = _commit(call, path, place, {})
+                response = _commit(call, path, place, _said(call), {})
         gone = staged.set_aside()
     await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
     return response
@@ -174,6 +223,7 @@ async def delete_blob(call: StorageCall) -> Response:
         raise missing(call)
     place = call.tree.place(call.path)
     place.unlink()
+    call.kept.forget(call.place)
     _prune(call.tree, place.parent)
     return Response(status_code=202)
 
@@ -206,8 +256,13 @@ def _check_conditions(call: StorageCall, place: Path) -> None:
         call.grant.require("w", "o")  # a signature that allows to create does not allow to overwrite
 
 
-def _commit(call: StorageCall, path: Path, place: Path, headers: dict[str, str]) -> Response:
+def _commit(
+    call: StorageCall, path: Path, place: Path, said: Said, headers: dict[str, str], status: int = 201
+) -> Response:
     _check_conditions(call, place)
+    if said.content.get("content-type") == content_type(place.name):
+        del said.content["content-type"]  # it is that anyhow
+    call.kept.put(call.place, path.stat(), said)
     try:
         if place.is_dir() and not place.is_symlink():
             place.rmdir()
@@ -216,7 +271,11 @@ def _commit(call: StorageCall, path: Path, place: Path, headers: dict[str, str])
         if place.is_dir():
             raise _clash("it is a folder that has blobs") from None
         raise
-    return changed(201, place, headers)
+    return changed(status, place, headers)
+
+
+def _said(call: StorageCall) -> Said:
+    return Said(content_in(call.headers, BLOBS), metadata_in(call.headers))
 
 
 def _clash(why: str) -> StorageFault:

@@ -46,6 +46,15 @@ class Span:
         return self.offset + self.length
 
 
+@dataclass(frozen=True)
+class _Move:
+    """A block, where it is and where it is to be."""
+
+    name: str
+    span: Span
+    target: Span
+
+
 @dataclass
 class Slot:
     """Room for a block at the end of the file, given back unless it is kept."""
@@ -144,29 +153,49 @@ class StagedBlocks:
 
         At every moment the index tells of whole blocks, so that nothing is lost where this does not come to its end.
         """
-        spans, displaced, offset = self.find(names), [], 0
+        spans, displaced, offset = self.find(names), list[_Move](), 0
         for name, span in zip(names, spans):
             if span.offset != offset:
-                displaced.append((name, span, Span(offset, span.length)))
+                displaced.append(_Move(name, span, Span(offset, span.length)))
             offset += span.length
-        size = sum(span.length for _, span, _ in displaced)
+        size = sum(move.span.length for move in displaced)
         if not 0 < size <= offset // 2 or self.data.stat().st_size != offset or len(set(names)) < len(names):
             return
+        targets = {move.target for move in displaced if move.span.length}
+        if len(targets) == len(displaced) and {move.span for move in displaced} == targets:
+            # They have changed places: one of each circle makes room for the others.
+            move_them, size = self._rotate, max(move.span.length for move in displaced)
+        else:
+            move_them = self._move_all
         with self.slot(size) as slot:
+            slot.kept = True  # it has blocks in it where this breaks off
+            await uploads.finished(move_them, displaced, slot)
+            slot.kept = False
 
-            def move() -> None:
-                aside, position = [], slot.span.offset
-                for name, span, _ in displaced:
-                    aside.append((name, Span(position, span.length)))
-                    position += span.length
-                for (_, span, _), (_, there) in zip(displaced, aside):
-                    uploads.copy(slot.descriptor, span.offset, slot.descriptor, there.offset, span.length)
-                self._note(aside)
-                for (_, there), (_, _, target) in zip(aside, displaced):
-                    uploads.copy(slot.descriptor, there.offset, slot.descriptor, target.offset, target.length)
-                self._note([(name, target) for name, _, target in displaced])
+    def _rotate(self, displaced: list[_Move], slot: Slot) -> None:
+        wanting = {move.target.offset: move for move in displaced}
+        while wanting:
+            _, first = next(iter(wanting.items()))
+            self._copy(slot, first.name, first.span, slot.span.offset)
+            free = first.span.offset
+            while (move := wanting.pop(free)) is not first:
+                self._copy(slot, move.name, move.span, free)
+                free = move.span.offset
+            self._copy(slot, first.name, Span(slot.span.offset, first.span.length), free)
 
-            await uploads.finished(move)
+    def _move_all(self, displaced: list[_Move], slot: Slot) -> None:
+        aside, position = [], slot.span.offset
+        for move in displaced:
+            aside.append(Span(position, move.span.length))
+            position += move.span.length
+        for move, there in zip(displaced, aside):
+            self._copy(slot, move.name, move.span, there.offset)
+        for move, there in zip(displaced, aside):
+            self._copy(slot, move.name, there, move.target.offset)
+
+    def _copy(self, slot: Slot, name: str, span: Span, offset: int) -> None:
+        uploads.copy(slot.descriptor, span.offset, slot.descriptor, offset, span.length)
+        self._note([(name, Span(offset, span.length))])
 
     def copy(self, spans: list[Span], target: int) -> None:
         """The blocks one after the other into a new file."""

@@ -14,12 +14,16 @@ from xml.etree import ElementTree
 
 from starlette.responses import Response
 
-from azext_batchai.service.storage import content, uploads
+from azext_batchai.service.storage import content, copies, uploads
 from azext_batchai.service.storage.faults import StorageFault, bad_input, not_implemented
+from azext_batchai.service.storage.kept import Said, content_in, metadata_in
+from azext_batchai.service.storage.layout import FILES
+from azext_batchai.service.storage.properties_rest import quota_in
 from azext_batchai.service.storage.storage_call import StorageCall
 from azext_batchai.service.storage.storage_replies import (
     add_properties,
     changed,
+    content_type,
     create_root,
     delete_root,
     download,
@@ -53,12 +57,14 @@ async def list_shares(call: StorageCall) -> Response:
 
 
 async def create_share(call: StorageCall) -> Response:
-    return create_root(call)
+    return create_root(call, Said(metadata=metadata_in(call.headers), quota=quota_in(call)))
 
 
 async def share_properties(call: StorageCall) -> Response:
     status = call.tree.root.stat()
-    return Response(headers={**content.identity(status), "x-ms-share-quota": _QUOTA, "x-ms-enabled-protocols": "SMB"})
+    said = call.kept.get(call.place, status)
+    own = {"x-ms-share-quota": said.quota or _QUOTA, "x-ms-enabled-protocols": "SMB"}
+    return Response(headers={**content.identity(status), **own, **said.headers})
 
 
 async def delete_share(call: StorageCall) -> Response:
@@ -73,12 +79,14 @@ async def create_directory(call: StorageCall) -> Response:
         place.mkdir()
     except FileExistsError:
         raise StorageFault(409, "ResourceAlreadyExists", "The specified resource already exists.") from None
+    call.kept.put(call.place, place.stat(), Said(metadata=metadata_in(call.headers)))
     return changed(201, place, _system(place.stat(), "Directory"))
 
 
 async def directory_properties(call: StorageCall) -> Response:
     status = _directory(call).stat()
-    return Response(headers={**content.identity(status), **_system(status, "Directory")})
+    said = call.kept.get(call.place, status)
+    return Response(headers={**content.identity(status), **_system(status, "Directory"), **said.headers})
 
 
 async def delete_directory(call: StorageCall) -> Response:
@@ -91,6 +99,7 @@ async def delete_directory(call: StorageCall) -> Response:
         place.rmdir()
     except OSError:
         raise StorageFault(409, "DirectoryNotEmpty", "The specified directory is not empty.") from None
+    call.kept.forget_below(call.place)
     return Response(status_code=202)
 
 
@@ -131,29 +140,58 @@ def _add_entry(items: ElementTree.Element, entry: Entry) -> None:
 
 
 async def create_file(call: StorageCall) -> Response:
+    if copies.HEADER in call.headers:
+        return await _copy_file(call)
     if call.headers.get("x-ms-type", "").lower() != "file":
         raise bad_input("Creating a file needs the header x-ms-type: file.", "MissingRequiredHeader")
     size = _new_size(call)
-    place = call.tree.place(call.path)
-    _check_parent(place)
-    if place.is_dir():
-        raise StorageFault(409, "ResourceTypeMismatch", "The specified resource is a directory.")
-    if place.exists() and not call.grant.allows("w"):
-        call.grant.require("w", "o")
+    place = _place_to_write(call)
+    said = Said(content_in(call.headers, FILES), metadata_in(call.headers))
     data = await uploads.whole(call.request, uploads.MAX_RANGE)
     if len(data) > size:
         raise bad_input("The body is larger than x-ms-content-length.", "InvalidHeaderValue")
     with uploads.partial(place) as (path, descriptor):
         await uploads.finished(uploads.write_at, descriptor, data, 0)
         os.ftruncate(descriptor, size)
-        os.replace(path, place)
+        _name(call, path, place, said)
     return changed(201, place, _system(place.stat(), "Archive"))
+
+
+async def _copy_file(call: StorageCall) -> Response:
+    with copies.source_of(call) as source:
+        place = _place_to_write(call)
+        said = copies.said_of_copy(call, source)
+        with uploads.partial(place) as (path, descriptor):
+            await source.copy_to(descriptor)
+            _name(call, path, place, said)
+    return changed(202, place, copies.begun(said))
+
+
+def _place_to_write(call: StorageCall) -> Path:
+    """Where the file will be. Raises StorageFault."""
+    place = call.tree.place(call.path)
+    _check_parent(place)
+    if place.is_dir():
+        raise StorageFault(409, "ResourceTypeMismatch", "The specified resource is a directory.")
+    if place.exists() and not call.grant.allows("w"):
+        call.grant.require("w", "o")
+    return place
+
+
+def _name(call: StorageCall, path: Path, place: Path, said: Said) -> None:
+    """The file at `path` is complete: it gets its name, and what was said of it is kept."""
+    if said.content.get("content-type") == content_type(place.name):
+        del said.content["content-type"]  # it is that anyhow
+    call.kept.put(call.place, path.stat(), said)
+    os.replace(path, place)
 
 
 async def put_range(call: StorageCall) -> Response:
     """Write or clear a range of an existing file; at most 4 MiB are written at once, as with the real service."""
     path = _file(call)
     first, last = _range_to_write(call, path.stat().st_size)
+    if copies.HEADER in call.headers:
+        return await _copy_range(call, path, first, last)
     action = call.headers.get("x-ms-write", "").lower()
     if action == "update":
         data = await uploads.whole(call.request, uploads.MAX_RANGE)
@@ -165,6 +203,15 @@ async def put_range(call: StorageCall) -> Response:
     else:
         raise bad_input("The header x-ms-write must be 'update' or 'clear'.", "InvalidHeaderValue")
     return changed(201, path, {key: call.headers[key] for key in ("content-md5",) if key in call.headers})
+
+
+async def _copy_range(call: StorageCall, path: Path, first: int, last: int) -> Response:
+    with copies.source_of(call) as source, _open(call, path) as file:
+        start, length = copies.source_range(call, source)
+        if length != last + 1 - first:
+            raise bad_input("The source's range has not the length of the range.", "InvalidHeaderValue")
+        await source.copy_to(file.fileno(), start, length, first)
+    return changed(201, path)
 
 
 async def list_ranges(call: StorageCall) -> Response:
@@ -182,12 +229,17 @@ async def list_ranges(call: StorageCall) -> Response:
     return Response(body, media_type="application/xml", headers=headers)
 
 
-async def resize_file(call: StorageCall) -> Response:
-    """Set File Properties; of them only the size can be kept."""
+async def set_file_properties(call: StorageCall) -> Response:
+    """Set File Properties: the size where it is given; where a content property is, all of them are set."""
     path = _file(call)
-    if "x-ms-content-length" not in call.headers:
-        raise not_implemented("Of a file's properties only its size can be set.")
-    os.truncate(path, _new_size(call))
+    said = content_in(call.headers, FILES)
+    if "x-ms-content-length" in call.headers:
+        os.truncate(path, _new_size(call))
+    if said or "x-ms-content-length" not in call.headers:
+        kept = call.kept.get(call.place, path.stat())
+        kept.content = said
+        os.utime(path)
+        call.kept.put(call.place, path.stat(), kept)
     return changed(200, path, _system(path.stat(), "Archive"))
 
 
@@ -199,6 +251,7 @@ async def get_file(call: StorageCall) -> Response:
 async def delete_file(call: StorageCall) -> Response:
     _file(call)
     call.tree.place(call.path).unlink()
+    call.kept.forget(call.place)
     return Response(status_code=202)
 
 

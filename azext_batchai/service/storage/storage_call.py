@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +13,11 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from azext_batchai.service import hosts
+from azext_batchai.service.secrets_vault import Vault
 from azext_batchai.service.storage.content import number
 from azext_batchai.service.storage.faults import StorageFault, bad_input, not_implemented
 from azext_batchai.service.storage.grants import EVERYTHING, Grant
+from azext_batchai.service.storage.kept import Kept
 from azext_batchai.service.storage.layout import ACCOUNT_PATTERN, BLOBS, FILES, StorageLayout
 from azext_batchai.service.storage.tree import Tree
 
@@ -30,7 +33,8 @@ _OF_BLOBS = {"restype": {"container"}, "comp": {"block", "blocklist"}, "sr": {"b
 class StorageCall:
     """`service` is FILES, BLOBS, or '' where the request does not tell; `grant` is what its credential allows.
 
-    `endpoint` is the first segment of the path where that names the account, and '' where the host does.
+    `endpoint` is the first segment of the path where that names the account, and '' where the host does. `vault` makes
+    keys of delegation; `source` finds what a URL in the request names, where the request may read it.
     """
 
     request: Request
@@ -43,6 +47,9 @@ class StorageCall:
     path: str
     query: dict[str, str]
     grant: Grant = field(default=EVERYTHING)
+    vault: Vault | None = None
+    source: Callable[[str], StorageCall] = field(default=lambda _: _no_source())
+    holder: tuple[str, str] | None = None  # object and tenant of the login that the request comes with
 
     @property
     def headers(self) -> Headers:
@@ -60,6 +67,18 @@ class StorageCall:
     @property
     def folder(self) -> Path:
         return self.layout.folder(self.account, self.service, self.name)
+
+    @cached_property
+    def kept(self) -> Kept:
+        return Kept(self.layout.account(self.account))
+
+    @property
+    def place(self) -> str:
+        """Under which `kept` knows what the request is about."""
+        return self.place_of(self.path)
+
+    def place_of(self, path: str) -> str:
+        return "/".join(filter(None, (self.service, self.name, path)))
 
     @cached_property
     def tree(self) -> Tree:
@@ -84,6 +103,10 @@ class StorageCall:
     def marker(self) -> str:
         """The path or name at which this page begins."""
         return unquote(self.query.get("marker", ""), errors="surrogateescape")
+
+
+def _no_source() -> StorageCall:
+    raise not_implemented("There is no copying here.")
 
 
 def take(request: Request, layout: StorageLayout, raw_path: str) -> StorageCall | None:

@@ -21,7 +21,8 @@ from starlette.responses import Response
 
 from azext_batchai.service.storage import conditions, content
 from azext_batchai.service.storage.faults import StorageFault, bad_input
-from azext_batchai.service.storage.layout import SHARE_PATTERN
+from azext_batchai.service.storage.kept import Said
+from azext_batchai.service.storage.layout import BLOBS, SHARE_PATTERN
 from azext_batchai.service.storage.storage_call import StorageCall
 from azext_batchai.service.storage.uploads import MAX_RANGE
 from azext_batchai.service.storage.xml_text import legible
@@ -35,7 +36,7 @@ def wire_moment(seconds: float) -> str:
 
 
 def content_type(name: str) -> str:
-    """By the name alone: this service keeps no properties beside the files."""
+    """By the name alone, where nobody has said another."""
     # With a slash before it: a name like `data:text/html,` is no URL that says its own type.
     return mimetypes.guess_type(f"/{name.rpartition('/')[2]}")[0] or "application/octet-stream"
 
@@ -59,11 +60,13 @@ async def download(
     try:
         status = os.fstat(file.fileno())
         conditions.check(call.headers, status, reading=True)
+        said = call.kept.get(call.place, status).headers
         answer = {
             "accept-ranges": "bytes",
             "content-type": content_type(path.name),
             **content.identity(status),
             **headers(status),
+            **said,
             **dict(call.grant.replies),
         }
         if call.method == "HEAD":
@@ -81,6 +84,9 @@ async def download(
         answer["content-length"] = str(end - start)
         if partly:
             answer["content-range"] = f"bytes {start}-{end - 1}/{status.st_size}"
+            if "content-md5" in answer:  # which is that of the whole file
+                name = "x-ms-blob-content-md5" if call.service == BLOBS else "x-ms-content-md5"
+                answer[name] = answer.pop("content-md5")
         if call.headers.get("x-ms-range-get-content-md5", "").lower() == "true":
             answer["content-md5"] = await _range_md5(file.fileno(), start, end, partly)
     except BaseException:
@@ -141,6 +147,17 @@ def add_properties(parent: ElementTree.Element, properties: dict[str, str]) -> N
         ElementTree.SubElement(element, name).text = value
 
 
+def includes(call: StorageCall, what: str) -> bool:
+    """Whether a list is to have it, too."""
+    return what in call.query.get("include", "").lower().split(",")
+
+
+def add_metadata(parent: ElementTree.Element, said: Said) -> None:
+    element = ElementTree.SubElement(parent, "Metadata")
+    for name, value in said.metadata.items():
+        ElementTree.SubElement(element, name).text = legible(value)
+
+
 async def list_roots(call: StorageCall, tags: tuple[str, str], properties: dict[str, str]) -> Response:
     """The shares or the containers of an account."""
     return await asyncio.to_thread(_root_page, call, tags, properties)
@@ -149,23 +166,29 @@ async def list_roots(call: StorageCall, tags: tuple[str, str], properties: dict[
 def _root_page(call: StorageCall, tags: tuple[str, str], properties: dict[str, str]) -> Response:
     root = enumeration(call)
     entries = ElementTree.SubElement(root, tags[0])
+    with_metadata = includes(call, "metadata")
     prefix, start = call.query.get("prefix", ""), call.marker
     names = filter(SHARE_PATTERN.fullmatch, call.layout.names(call.account, call.service))
     found, marker = page(call, (name for name in names if name.startswith(prefix) and name >= start), str)
     for name in found:
         try:
-            state = content.identity(call.layout.folder(call.account, call.service, name).stat())
+            status = call.layout.folder(call.account, call.service, name).stat()
         except FileNotFoundError:  # it was deleted meanwhile
             continue
+        state, said = content.identity(status), call.kept.get(f"{call.service}/{name}", status)
         entry = ElementTree.SubElement(entries, tags[1])
         ElementTree.SubElement(entry, "Name").text = legible(name)
-        add_properties(entry, {"Last-Modified": state["last-modified"], "Etag": state["etag"], **properties})
+        more = {"Quota": said.quota} if said.quota else {}
+        add_properties(entry, {"Last-Modified": state["last-modified"], "Etag": state["etag"], **properties, **more})
+        if with_metadata:
+            add_metadata(entry, said)
     return finished(root, marker)
 
 
 async def delete_root(call: StorageCall) -> None:
     """Remove the share or container. Raises StorageFault where others write to it faster than it can be emptied."""
     await asyncio.to_thread(_remove, call.tree.root)
+    call.kept.forget_below(call.place)
     if call.folder.is_dir():
         noun = "Share" if call.service == "files" else "Container"
         raise StorageFault(409, f"{noun}BeingDeleted", f"The specified {noun.lower()} is written to; try again.")
@@ -181,10 +204,11 @@ def _remove(folder: Path) -> None:
     return None
 
 
-def create_root(call: StorageCall) -> Response:
+def create_root(call: StorageCall, said: Said) -> Response:
     try:
         call.folder.mkdir(parents=True)
     except FileExistsError:
         noun = "Share" if call.service == "files" else "Container"
         raise StorageFault(409, f"{noun}AlreadyExists", f"The specified {noun.lower()} already exists.") from None
+    call.kept.put(call.place, call.folder.stat(), said)
     return changed(201, call.folder)

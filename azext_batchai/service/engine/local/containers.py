@@ -25,6 +25,11 @@ _MACHINES_OWN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR",
 _NODE_ONLY = {"PATH", "HOME", "TMPDIR", "SHELL", "LD_LIBRARY_PATH", "PYTHONUSERBASE", "VIRTUAL_ENV", "PIP_CONFIG_FILE"}
 SHELL = 'if command -v bash >/dev/null 2>&1; then exec bash -c "$1"; fi; exec sh -c "$1"'
 PULL_SECONDS = 3600.0
+_SAID_CHARACTERS = 1000
+_ON_HOST = (
+    "Or let such jobs run directly on the node: set AZURE_BATCHAI_CONTAINERS_ON_HOST=1, run `az batchai local down`, "
+    "then submit the job again."
+)
 
 
 class Containers(Protocol):
@@ -87,7 +92,7 @@ class ContainerRuntime:
         status, said = await self._call(*arguments, "--entrypoint", "sleep", image, "2147483647")
         if status != 0:
             await self.remove(name)
-            raise failed(container, said)
+            raise await self._failed(container, said)
 
     async def _provide(self, container: Container) -> str:
         """The image's full name; it is pulled unless it is here."""
@@ -113,7 +118,7 @@ class ContainerRuntime:
             )
             status, said = await self._call("pull", *options, *insecure, name, environment=environment)
         if status != 0:
-            raise failed(container, said)
+            raise await self._failed(container, said)
         return name
 
     def inside(
@@ -134,6 +139,19 @@ class ContainerRuntime:
         """Remove the container and what runs in it. Idempotent."""
         arguments = ["rm", "--force", *(["--time", "0"] if self._is_podman else []), name]
         await self._call(*arguments)
+
+    async def _failed(self, container: Container, said: str) -> TaskError:
+        """The runtime's own words, with what to do where it is the runtime itself that does not work."""
+        name = Path(self._command[0]).name
+        if (await self._call("info"))[0] == 0:
+            return failed(container, said[-_SAID_CHARACTERS:])
+        said = said[-_SAID_CHARACTERS:].rstrip()
+        return failed(
+            container,
+            f"{said}{'' if said.endswith(('.', '?', '!')) else '.'} {name} is installed but does not work: see what "
+            f"`{shlex.join((name, *self._command[1:], 'info'))}` says (its daemon may have to be started, or you may "
+            f"not be allowed to use it). {_ON_HOST}",
+        )
 
     @property
     def _is_podman(self) -> bool:
@@ -160,13 +178,12 @@ def failed(container: Container, said: str) -> TaskError:
     return TaskError(
         "FailedStartingContainer",
         "unable to start docker container",
-        {"imageName": container.image, "Info": said[-1000:]},
+        {"imageName": container.image, "Info": said},
     )
 
 
 def no_runtime(container: Container) -> TaskError:
     return failed(
         container,
-        "There is no podman or docker on this machine. Install one, or set AZURE_BATCHAI_CONTAINERS_ON_HOST=1 before "
-        "the service starts to run such jobs directly on the node.",
+        f"There is no podman or docker on this machine. Install one. {_ON_HOST}",
     )

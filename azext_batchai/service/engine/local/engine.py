@@ -129,6 +129,11 @@ class LocalEngine:
         await node.remove()
         self._free_gpus = sorted([*self._free_gpus, *node.gpus])
 
+    def left(self) -> list[str]:
+        """The nodes that have a folder, of this engine or another."""
+        nodes = self._settings.home / "nodes"
+        return [folder.name for folder in nodes.iterdir()] if nodes.is_dir() else []
+
     async def lost(self, node_id: str) -> TaskError:
         never: asyncio.Future[TaskError] = asyncio.get_running_loop().create_future()
         return await never  # a node of this machine goes with the machine

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 # What a node takes over from the shell that started the service: how to find programs, not who the user is.
@@ -50,7 +51,12 @@ def node_environment(
 
 def shell() -> str:
     """The shell that runs command lines: bash, as the service had it, else sh."""
-    return shutil.which("bash") or "/bin/sh"
+    return _shell(os.environ.get("PATH", os.defpath))
+
+
+@lru_cache(None)
+def _shell(path: str) -> str:
+    return shutil.which("bash", path=path) or "/bin/sh"
 
 
 def find_gpus() -> list[int]:

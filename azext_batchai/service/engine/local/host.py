@@ -92,10 +92,13 @@ class LocalHost:
         if not pid or self.has_restarted(claim):
             return None
         handle = _open(pid)
-        if handle and _identity(pid) != (claim["startTime"], cookie):
-            os.close(handle.opened)
-            return None
-        return handle
+        found = False
+        try:
+            found = handle is not None and _identity(pid) == (claim["startTime"], cookie)
+        finally:
+            if handle and not found:
+                os.close(handle.opened)
+        return handle if found else None
 
     def has_restarted(self, claim: Mapping[str, Any]) -> bool:
         return claim.get("bootId") != clock.boot_id()

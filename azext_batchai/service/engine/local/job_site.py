@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from azext_batchai.service.engine.job_variables import (
 from azext_batchai.service.engine.local import mpi, node_ssh
 from azext_batchai.service.engine.local.containers import Containers, no_runtime
 from azext_batchai.service.engine.local.environment import expand, shell
-from azext_batchai.service.engine.local.mounts import mount, unmount_below
+from azext_batchai.service.engine.local.mounts import mount, run_later, unmount_below
 from azext_batchai.service.engine.local.node import LocalNode, tail
 from azext_batchai.service.engine.local.view import DOCUMENTED_ROOT
 from azext_batchai.service.engine.task import Command, Task, TaskEnd
@@ -70,6 +71,8 @@ class LocalSite:
         self._killer: asyncio.Task[None] | None = None
         self._job = plan.output_segment.rsplit("/", 1)[-1]
         self._attempt = f"{self._job}-{plan.attempt}"
+        # A job of one process needs nothing that is its own to find its only node.
+        self._alone = len(nodes) == 1 and not nodes[0].reach and not any(one.world_size for one in plan.processes)
         self._output = Path()
         self._places: list[_Place] = []
 
@@ -87,6 +90,8 @@ class LocalSite:
         for nodes in self._few_at_a_time(self._nodes if not resume else ()):
             await asyncio.gather(*(node.sweep() for node in nodes))
             await asyncio.sleep(0)  # others have their turn
+        if not resume:
+            await self._off_loop(self._take_spares)
         await self._off_loop(self._make_folders)
         for places in self._few_at_a_time(self._places):
             for place in places:
@@ -113,21 +118,26 @@ class LocalSite:
         shared = self._nodes[0].root / relative / "shared"
         self._places = [self._place(node, Folders(node.root / relative, shared)) for node in self._nodes]
 
+    def _take_spares(self) -> None:
+        for place in self._places:
+            place.node.take_spare("job", place.folders.root)
+            place.node.take_spare("tasks", place.node.root / "tasks" / self._attempt)
+
     def _make_folders(self) -> None:
         for place in self._places:
             for folder in (place.folders.work, place.folders.mounts, place.folders.temp):
-                folder.mkdir(parents=True, exist_ok=True)
-        self._places[0].folders.shared.mkdir(parents=True, exist_ok=True)
+                os.makedirs(folder, exist_ok=True)
+        os.makedirs(self._places[0].folders.shared, exist_ok=True)
 
     def _place(self, node: LocalNode, folders: Folders) -> _Place:
         """The job's variables and paths on a node; makes nothing, so that a job is found again whatever is gone."""
         plan = self._plan
-        agent, hosts = folders.shared / ".agent", folders.shared / ".hosts"
+        meeting = self._meeting(folders.shared)
         variables = {
             **node.environment,
             **own_variables(plan, folders),
-            "BATCHAI_SSH_CONFIG": str(folders.shared / ".ssh_config"),
-            **mpi.variables(agent / "agent", hosts, plan.addresses, node.interface),
+            "BATCHAI_SSH_CONFIG": str(meeting / ".ssh_config"),
+            **mpi.variables(meeting / ".agent" / "agent", meeting / ".hosts", plan.addresses, node.interface),
         }
 
         def real(path: str) -> str:
@@ -150,13 +160,13 @@ class LocalSite:
         for place in self._places:
             for output in place.outputs:
                 try:
-                    output.base.mkdir(parents=True, exist_ok=True)
+                    os.makedirs(output.base, exist_ok=True)
                 except OSError as exc:
                     raise wrong_path(output.what, output.prefix, exc.strerror or str(exc)) from None
                 if self._is_the_nodes(place, output.base):
                     self._keep(output)
                 else:
-                    output.path.mkdir(parents=True, exist_ok=True)
+                    os.makedirs(output.path, exist_ok=True)
 
     def _is_the_nodes(self, place: _Place, folder: Path) -> bool:
         """Whether a folder is the node's own, neither of a volume nor the user's."""
@@ -180,9 +190,17 @@ class LocalSite:
         if not output.path.is_symlink():
             output.path.symlink_to(kept, target_is_directory=True)
 
+    def _meeting(self, shared: Path) -> Path:
+        """The folder of what tells a job's processes how to find its nodes."""
+        return self._nodes[0].root / "alone" if self._alone else shared
+
     def _connect_nodes(self) -> None:
         """How the nodes find each other: one set of files for all of them."""
-        shared = self._places[0].folders.shared
+        meeting = self._meeting(self._places[0].folders.shared)
+        if self._alone:
+            if self._nodes[0].is_connected:
+                return
+            meeting.mkdir(exist_ok=True)
         ranks = max((process.world_size for process in self._plan.processes), default=0)
         gpus = int(self._nodes[0].environment["AZ_BATCHAI_NUM_GPUS"])
         slots = max(gpus, -(-ranks // len(self._nodes)), 1)
@@ -193,13 +211,16 @@ class LocalSite:
             enter = () if self._plan.container else place.node.view.enter((), work)
             own = {"BATCHAI_WORK": place.node.view.inside(str(work)), "BATCHAI_NODE_INDEX": str(len(stations))}
             stations[address] = mpi.Station({**variables, **own}, enter, place.node.reach)
+        if self._alone:  # whoever asks is there already, with all variables
+            stations = {address: mpi.Station({"BATCHAI_WORK": "."}, ()) for address in stations}
         hosts = {
             address: (node.spec.node_id, node.spec.login.user_name, node.port)
             for address, node in zip(self._plan.addresses, self._nodes)
         }
-        node_ssh.write_config(shared / ".ssh_config", self._node_key, hosts)
-        mpi.write_host_file(shared / ".hosts", self._plan.addresses, slots)
-        mpi.write_agent(shared / ".agent", stations)
+        node_ssh.write_config(meeting / ".ssh_config", self._node_key, hosts)
+        mpi.write_host_file(meeting / ".hosts", self._plan.addresses, slots)
+        mpi.write_agent(meeting / ".agent", stations)
+        self._nodes[0].is_connected = self._nodes[0].is_connected or self._alone
 
     async def _start_containers(self, container: Container, resume: bool) -> None:
         if len(self._runtimes) < len(self._nodes):
@@ -283,11 +304,18 @@ class LocalSite:
             command = mpi.ranks_command(process, command, folder, self._output, bool(self._runtimes), opened)
         wrap = opened.wrap if opened else ()
         if not self._runtimes:
-            return replace(command, argv=(*wrap, *place.node.view.enter(command.argv, work)))
+            return self._in_view(replace(command, argv=(*wrap, *command.argv)), place)
         line = command_line if command.argv[0] == shell() else shlex.join(command.argv)
         seen = Path(place.node.view.inside(str(work)))
         argv, handed = self._containers(place).inside(place.container, seen, line, variables)
         return replace(command, argv=(*wrap, *argv), environment=handed)
+
+    def _in_view(self, command: Command, place: _Place) -> Command:
+        """In the namespace that the node's jobs share, unless it would hold what the user's own command has mounted."""
+        view, work = place.node.view, place.folders.work
+        if any(volume.mount_command for volume in (*place.node.volumes, *self._plan.volumes)):
+            return replace(command, argv=view.enter(command.argv, work))
+        return replace(command, enter=view.namespace(), inside=view.inside(str(work)))
 
     # Ending
 
@@ -330,6 +358,7 @@ class LocalSite:
 
     def _discard(self) -> None:
         for place in self._places:
+            run_later(place.node.prepare_spares)
             for folder in (place.folders.root, place.node.root / "tasks" / self._attempt):
                 place.node.discard(folder)
 
@@ -337,10 +366,14 @@ class LocalSite:
 
     def note(self, text: str) -> None:
         """A line of every node's execution log."""
+        line = f"{wire_now()} {text}\n".encode()
         for place in self._places:
             try:
-                with place.log.open("a", encoding="utf-8") as file:
-                    file.write(f"{wire_now()} {text}\n")
+                log = os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+                try:
+                    os.write(log, line)
+                finally:
+                    os.close(log)
             except OSError:
                 pass  # the share is gone: the job's own fate says so
 

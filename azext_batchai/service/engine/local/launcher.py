@@ -5,48 +5,30 @@ launcher is one thread in a few megabytes, so a fork of it costs a millisecond, 
 It ends when the service closes its socket; the runners it made go on.
 
 Protocol on the socket given as a file descriptor, each message a 4-byte length and JSON:
-  to the launcher    {"id", "folder", "cookie", "argv", "cwd", "environment", "stdout", "stderr", "grace", "pipes"}
+  to the launcher    {"id"} and what runner.py has of a task
   from the launcher  {"id", "pid"} | {"id", "error"}
-
-A runner owns its task's folder:
-  claim.<cookie>  {"pid", "startTime", "bootId"}: made once; whoever makes it owns the start (the service makes one
-             itself to be sure that a task which never started does not start late)
-  exit.json  {"exitCode"} | {"signal", "outOfMemory"} | {"error"} | {"lost"}, with "ended": written whole when every
-             process of the task is gone
-TERM to a runner ends its task: TERM to all processes, KILL after `grace` seconds.
-
-`pipes` are named pipes ({path: "stdout" | "stderr"}) that ranks of one job write to: the runner copies them into the
-task's files line by line, so that lines of several ranks stay whole.
 """
 
 from __future__ import annotations
 
-import ctypes
+import gc
 import json
 import os
-import select
 import signal
 import socket
 import struct
 import sys
-import time
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # Python 3.8, which the nodes of a Slurm cluster may have, cannot say this
-    Json = dict[str, Any]
-TASK_VARIABLE = "BATCHAI_TASK"
-_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
-_SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
-_POLL_SECONDS = 0.05
-_PARTIAL_SECONDS = 0.05  # how long the beginning of a line waits for its end
-_OPEN_SECONDS = 1.0  # how long others wait for the rest of a line whose beginning was written
-_MAX_PARTIAL = 1 << 16
-_LOST_SECONDS = 0.05
-_libc = ctypes.CDLL(None, use_errno=True)
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import runner  # type: ignore[import-not-found]  # noqa: E402  # it lies beside this file
+from namespaces import Namespaces  # type: ignore[import-not-found]  # noqa: E402
 
 
-def serve(channel: socket.socket) -> None:
+def serve(channel: socket.socket, namespaces: Namespaces) -> None:
     """Fork a runner for each request until the service hangs up."""
+    gc.collect()
+    gc.freeze()  # what a collection touches would be copied for every runner
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # runners report through their folders; the kernel reaps them
     while True:
         header = _receive(channel, 4)
@@ -55,6 +37,11 @@ def serve(channel: socket.socket) -> None:
             return
         request = json.loads(body)
         reply = {"id": request["id"]}
+        namespace = None
+        try:
+            namespace = namespaces.of(request["enter"]) if "enter" in request else None
+        except OSError:
+            pass  # the runner makes one of the task's own
         try:
             pid = os.fork()
         except OSError as exc:
@@ -62,7 +49,7 @@ def serve(channel: socket.socket) -> None:
         else:
             if pid == 0:
                 channel.close()
-                become_runner(request)
+                runner.become_runner(request, namespace)
             reply["pid"] = pid
         message = json.dumps(reply).encode()
         try:
@@ -84,291 +71,7 @@ def _receive(channel: socket.socket, size: int) -> bytes | None:
     return data
 
 
-def become_runner(request: Json) -> None:
-    """Run a task in this forked process, which ends with it."""
-    status = 1
-    try:
-        os.setsid()
-        _libc.prctl(_PR_SET_NAME, request["cookie"].encode()[:15], 0, 0, 0)
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        folder = request["folder"]
-        events = _Events()
-        if "agent" in request:
-            _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-        if _claim(folder, request["cookie"]):
-            result = _unless_lost(request, _run(request, events))
-            result["ended"] = time.time()
-            _write(folder, "exit.json", result)
-            status = 0
-    finally:
-        os._exit(status)
-
-
-def _unless_lost(request: Json, result: Json) -> Json:
-    """{"lost": reason} where the node was being taken away: the file `lostMark` says so, made by who is told first.
-
-    The command may have been told as early as that one, and have ended at once: a bad end waits for the mark a little.
-    """
-    mark = request.get("lostMark")
-    if not mark:
-        return result
-    if _is_orphan(request):
-        return {"lost": "the node's agent was killed"}
-    if result.get("exitCode") != 0 and not os.path.exists(mark):
-        time.sleep(_LOST_SECONDS)
-    try:
-        with open(mark, encoding="ascii") as file:
-            return {"lost": file.read()}
-    except OSError:
-        return result
-
-
-def _is_orphan(request: Json) -> bool:
-    """Whether the agent is gone that this task belongs to: nobody would know of the task any more."""
-    return "agent" in request and os.getppid() != request["agent"]
-
-
-def _claim(folder: str, cookie: str) -> bool:
-    """Make this process the task's owner; False when somebody else is."""
-    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
-        start = file.read().rpartition(")")[2].split()[19]
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        boot = file.read().strip()
-    temporary = os.path.join(folder, f"pid.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump({"pid": os.getpid(), "startTime": start, "bootId": boot}, file)
-    try:
-        os.link(temporary, os.path.join(folder, f"claim.{cookie}"))
-    except FileExistsError:
-        return False
-    finally:
-        os.unlink(temporary)
-    return True
-
-
-def _write(folder: str, name: str, content: Json) -> None:
-    temporary = os.path.join(folder, f"{name}.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, os.path.join(folder, name))
-
-
-class _Events:
-    """Signals as bytes of a pipe, so that they can be waited for together with the ranks' output."""
-
-    def __init__(self) -> None:
-        self._read, write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(write, False)
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        for number in _SIGNALS:
-            signal.signal(number, lambda *_: None)
-
-    def wait(self, relays: list[_Relay], timeout: float | None) -> bytes:
-        """Numbers of the signals that came; copies what the relays have got meanwhile."""
-        pauses = [relay.patience() for relay in relays]
-        times = [pause for pause in (timeout, *pauses) if pause is not None]
-        descriptors = [descriptor for relay in relays for descriptor in relay.readable()]
-        ready, _, _ = select.select([self._read, *descriptors], [], [], min(times) if times else None)
-        for relay in relays:
-            relay.copy(ready)
-        return os.read(self._read, 1024) if self._read in ready else b""
-
-
-class _Relay:
-    """Copies several pipes into one file, whole lines at a time."""
-
-    def __init__(self, target: str, paths: list[str]) -> None:
-        self._target = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        self.sources: dict[int, bytearray] = {}
-        for path in paths:
-            # Opened for both, so that it does not end with the first writer.
-            self.sources[os.open(path, os.O_RDWR | os.O_NONBLOCK)] = bytearray()
-        self._since = dict.fromkeys(self.sources, 0.0)
-        self._open: int | None = None  # the source that has written the beginning of a line
-
-    def readable(self) -> list[int]:
-        """The pipes that there is room for: a rank that has to wait for another's line fills no memory."""
-        return [source for source, kept in self.sources.items() if len(kept) < 16 * _MAX_PARTIAL]
-
-    def patience(self) -> float | None:
-        """How long until something has to be written although its line has not ended."""
-        return _PARTIAL_SECONDS if any(self.sources.values()) else None
-
-    def copy(self, ready: list[int]) -> None:
-        now = time.monotonic()
-        for source, kept in self.sources.items():
-            if source in ready:
-                self._read(source, kept, now)
-        for source in sorted(self.sources, key=lambda source: source != self._open):
-            self._write(source, now)
-
-    def finish(self) -> None:
-        """Copy what is left when every writer is gone."""
-        while True:
-            before = sum(map(len, self.sources.values()))
-            for source, kept in self.sources.items():
-                self._read(source, kept, time.monotonic())
-            if sum(map(len, self.sources.values())) == before:
-                break
-        for source, kept in self.sources.items():
-            if kept:
-                self._put(source, len(kept))
-
-    def _read(self, source: int, kept: bytearray, now: float) -> None:
-        try:
-            data = os.read(source, _MAX_PARTIAL)
-        except BlockingIOError:
-            return
-        if not kept:
-            self._since[source] = now
-        kept += data
-
-    def _write(self, source: int, now: float) -> None:
-        kept = self.sources[source]
-        if self._open not in (None, source) and now - self._since[self._open] < _OPEN_SECONDS:
-            return
-        end = max(kept.rfind(b"\n"), kept.rfind(b"\r")) + 1
-        if end:
-            self._put(source, end)
-        if kept and (now - self._since[source] >= _PARTIAL_SECONDS or len(kept) >= _MAX_PARTIAL):
-            self._put(source, len(kept))
-
-    def _put(self, source: int, size: int) -> None:
-        kept = self.sources[source]
-        data = bytes(kept[:size])
-        if self._open not in (None, source):
-            data = b"\n" + data  # the other line stays without its end rather than mixed with this one
-        self._open = None if data[-1:] in (b"\n", b"\r") else source
-        while data:
-            data = data[os.write(self._target, data) :]
-        self._since[source] = time.monotonic()
-        del kept[:size]
-
-
-def _relays(request: Json) -> list[_Relay]:
-    paths: dict[str, list[str]] = {}
-    for path, stream in request["pipes"].items():
-        paths.setdefault(request[stream], []).append(path)
-    return [_Relay(target, sources) for target, sources in paths.items()]
-
-
-def _run(request: Json, events: _Events) -> Json:
-    """Start the command, wait for it, leave no process of it behind."""
-    relays = _relays(request)
-    oom_kills = _oom_kills()
-    failure_in, failure_out = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(failure_in)
-        _become_command(request, failure_out)
-    os.close(failure_out)
-    with os.fdopen(failure_in, "rb") as pipe:
-        failure = pipe.read().decode()  # empty: the exec closed it
-    result: Json = {"error": failure} if failure else {}
-    stopping = None
-    kill_at = 0.0
-    while _reap(pid, result):
-        if stopping is None:
-            received = b"" if result else events.wait(relays, None)
-            if result or signal.SIGTERM in received:  # what the command left behind goes with it
-                stopping = signal.SIGTERM
-                kill_at = time.monotonic() + (0 if _is_orphan(request) else request["grace"])
-                _signal_all(stopping)
-            continue
-        if time.monotonic() >= kill_at:
-            stopping = signal.SIGKILL
-            _signal_all(stopping)
-        events.wait(relays, _POLL_SECONDS)
-    for relay in relays:
-        relay.finish()
-    if result.get("signal") == signal.SIGKILL or result.get("exitCode") == 128 + signal.SIGKILL:
-        result["outOfMemory"] = _oom_kills() > oom_kills
-    return result
-
-
-def _oom_kills() -> int:
-    """How many processes the kernel has killed for lack of memory since the machine started."""
-    try:
-        with open("/proc/vmstat", encoding="ascii") as file:
-            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
-    except OSError:
-        return 0
-
-
-def _reap(command: int, result: Json) -> bool:
-    """Collect ended children and note the command's status; False when no child is left."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return False
-        if pid == 0:
-            return True
-        if pid == command and "error" not in result:
-            if os.WIFSIGNALED(status):
-                result["signal"] = os.WTERMSIG(status)
-            else:
-                result["exitCode"] = os.WEXITSTATUS(status)
-
-
-def _signal_all(number: int) -> None:
-    """Signal every descendant: as their subreaper this process has them all below it."""
-    parents = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
-                    fields = file.read().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents[int(name)] = (int(fields[1]), fields[0])
-    family = {os.getpid()}
-    grown = True
-    while grown:
-        more = {pid for pid, (parent, _) in parents.items() if parent in family} - family
-        family |= more
-        grown = bool(more)
-    for pid in family - {os.getpid()}:
-        if parents[pid][1] != "Z":
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
-
-
-def _become_command(request: Json, failure: int) -> None:
-    """Replace this forked child by the command; says why on `failure` where it cannot."""
-    os.set_inheritable(failure, False)
-    signal.set_wakeup_fd(-1)
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    step = ""
-    try:
-        os.setsid()
-        for path, descriptor in ((os.devnull, 0), (request["stdout"], 1), (request["stderr"], 2)):
-            step = path
-            flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            opened = os.open(path, flags, 0o666)
-            os.dup2(opened, descriptor)
-            if opened != descriptor:
-                os.close(opened)
-        step = request["cwd"]
-        os.chdir(step)
-        os.umask(0o022)
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-            signal.signal(number, signal.SIG_DFL)
-        step = request["argv"][0]
-        os.execve(step, request["argv"], {**request["environment"], TASK_VARIABLE: request["cookie"]})
-    except OSError as exc:
-        os.write(failure, f"{step}: {exc.strerror}".encode())
-    finally:
-        os._exit(127)
-
-
 if __name__ == "__main__":
-    _libc.prctl(_PR_SET_NAME, b"batchai-launch", 0, 0, 0)
+    runner.set_name(b"batchai-launch")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), Namespaces())

@@ -9,7 +9,9 @@ import shlex
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterable
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -82,11 +84,36 @@ def _mount_points() -> list[str]:
 
 
 _remover = ThreadPoolExecutor(1, thread_name_prefix="remover")
+_waste: deque[Path] = deque()
+_WASTE_SECONDS = 0.2  # in which more may come: one program removes them all, and other threads are not held up
+_MOST_WASTE = 500
+
+
+def run_later(work: Callable[[], None]) -> None:
+    """Do something with files that nobody waits for, while others go on."""
+    _remover.submit(work)
 
 
 def remove_later(root: Path) -> None:
     """Remove a folder by and by, while others go on."""
-    _remover.submit(remove_tree, root)
+    _waste.append(root)
+    _remover.submit(_remove_waste)
+
+
+def _remove_waste() -> None:
+    if not _waste:
+        return
+    time.sleep(_WASTE_SECONDS)
+    roots = [_waste.popleft() for _ in range(min(len(_waste), _MOST_WASTE))]
+    if not any(map(_mounted_below, {root.parent for root in roots})):
+        command = ["rm", "-rf", "--one-file-system", "--", *map(str, roots)]
+        try:
+            subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        except OSError as exc:
+            log.info("rm cannot be run: %s", exc)
+    for root in roots:
+        if os.path.lexists(root):  # read-only folders, or an rm that does not know the option
+            remove_tree(root)
 
 
 def remove_tree(root: Path) -> None:

@@ -196,6 +196,11 @@ def ranks_command(
         own = {"stdout": command.stdout, "stderr": command.stderr}
         pipes = {str(opened.folder / name): name.partition(".")[0] for name in names_of_pipes(process.world_size)}
         stdout, stderr = (f'{opened.word}/{stream}."$rank"' for stream in ("stdout", "stderr"))
+    # What mpirun itself says comes through a pipe, too: the runner leaves out a warning that is none of the job's.
+    errors = folder / "stderr"
+    if not errors.exists():
+        os.mkfifo(errors, 0o600)
+    pipes[str(errors)] = "stderr"
     script = folder / "rank"
     text = _RANK.format(
         stdout=stdout,
@@ -206,7 +211,7 @@ def ranks_command(
     write_program(script, text)
     host_file = command.environment["AZ_BATCHAI_MPI_HOST_FILE"]
     argv = (mpirun, "--hostfile", host_file, "-np", str(process.world_size), str(script))
-    return Command(argv, command.cwd, command.environment, own["stdout"], own["stderr"], pipes)
+    return Command(argv, command.cwd, command.environment, own["stdout"], own["stderr"], pipes, str(errors))
 
 
 def write_program(path: Path, text: str) -> None:
@@ -216,7 +221,20 @@ def write_program(path: Path, text: str) -> None:
 
 def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
     """A file that processes of an adopted job may be reading: it is the old or the new one, never half."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.chmod(mode)
-    temporary.replace(path)
+    try:
+        _write_new(path, text, mode)
+    except FileExistsError:
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.unlink(missing_ok=True)
+        _write_new(temporary, text, mode)
+        temporary.replace(path)
+
+
+def _write_new(path: Path, text: str, mode: int) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        left = text.encode()
+        while left:
+            left = left[os.write(file, left) :]
+    finally:
+        os.close(file)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +18,17 @@ from azext_batchai.service.engine.local import mpi, node_ssh
 from azext_batchai.service.engine.local.containers import ContainerRuntime, Containers
 from azext_batchai.service.engine.local.environment import expand, node_environment, shell
 from azext_batchai.service.engine.local.folder_files import FolderFiles
-from azext_batchai.service.engine.local.mounts import mount, remove_later, remove_tree, unmount_below
+from azext_batchai.service.engine.local.mounts import mount, remove_later, remove_tree, run_later, unmount_below
 from azext_batchai.service.engine.local.ssh_far import FarNode
 from azext_batchai.service.engine.local.ssh_server import SshEndpoint, SshEndpointSpec
 from azext_batchai.service.engine.local.view import View
 from azext_batchai.service.engine.task import Command, Task
 from azext_batchai.service.secrets_vault import check_password
 
+log = logging.getLogger(__name__)
+
 _LAST_BYTES = 2000
+_SPARES = {"job": ("wd", "mounts", "temp", "shared"), "tasks": ("main-0",)}
 
 
 class LocalNode:
@@ -45,6 +50,9 @@ class LocalNode:
         self._closing = False
         self.environment = node_environment(root, spec.node_id, gpus)
         self.interface = "lo"  # by which the nodes of a job talk to each other
+        self._making = threading.Lock()  # spare folders: nothing is to be made in a folder that is being removed
+        self._removed = False
+        self.is_connected = False  # whether what a job finds its only node by has been written
         self.local: Path | None = None
         self.containers: Callable[[], Containers | None] = lambda: ContainerRuntime.find(host)
         self.far: FarNode | None = None
@@ -86,6 +94,7 @@ class LocalNode:
             mpi.write_program(self.root / "bin" / "python", '#!/bin/sh\n# 2018 jobs say python\nexec python3 "$@"\n')
         for waste in (self.root / "waste").iterdir():
             remove_later(waste)
+        run_later(self.prepare_spares)
         self._endpoint = await open_endpoint(
             self.spec.node_id, self.view, self.root / "home", self.spec.login, self.environment, port, self
         )
@@ -159,8 +168,36 @@ class LocalNode:
         await self.close()
         await self.host.kill_marked("AZ_BATCHAI_NODE_ID", self.spec.node_id)
         await self._remove_containers(self._attempts())
-        await asyncio.to_thread(unmount_below, self.root)
-        await asyncio.to_thread(remove_tree, self.root)
+        await asyncio.to_thread(self._remove_folder)
+
+    def _remove_folder(self) -> None:
+        unmount_below(self.root)
+        with self._making:
+            self._removed = True
+        remove_tree(self.root)
+
+    # Folders are made ahead of the next job: where that is slow (ext4) it would be most of a start.
+
+    def prepare_spares(self) -> None:
+        """Have the folders of a job, and of its first task, ready. Best called by another thread."""
+        with self._making:
+            for name, folders in _SPARES.items() if not self._removed else ():
+                spare, new = self.root / f"spare-{name}", self.root / f"spare-{name}.new"
+                try:
+                    if not spare.exists():
+                        for folder in folders:
+                            os.makedirs(new / folder, exist_ok=True)
+                        os.replace(new, spare)
+                except OSError as exc:  # a job that makes its own folders says what is wrong
+                    log.debug("no spare folders in %s: %s", self.root, exc)
+
+    def take_spare(self, name: str, place: Path) -> None:
+        """Put the spare folders of a kind to their place, if they are there and it is free."""
+        try:
+            os.makedirs(place.parent, exist_ok=True)
+            os.replace(self.root / f"spare-{name}", place)
+        except OSError:
+            pass
 
     # A node has one job at a time: what is there of others was left by a service that was killed.
 
@@ -175,10 +212,10 @@ class LocalNode:
         await self._remove_containers(left)
         for attempt in left:
             self.discard(self.root / "tasks" / attempt)
-        jobs = self.root / "jobs"
-        for workspace in jobs.iterdir() if jobs.is_dir() else ():
-            await asyncio.to_thread(unmount_below, workspace)
-            self.discard(workspace)
+        # Those of workspaces and experiments stay: the next job is likely to need them again.
+        for folder in [*(self.root / "jobs").glob("*/*/*")]:
+            await asyncio.to_thread(unmount_below, folder)
+            self.discard(folder)
 
     async def _remove_containers(self, attempts: list[str]) -> None:
         runtime = self.containers() if attempts else None

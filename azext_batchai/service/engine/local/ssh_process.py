@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from azext_batchai.service import open_files
 from azext_batchai.service.engine.local import ssh_terminal
 
 READ_SIZE = 64 * 1024  # what a pipe holds
@@ -77,6 +78,7 @@ class SessionProcess:
         cwd: Path,
         terminal: ssh_terminal.Terminal | None = None,
     ) -> SessionProcess:
+        argv = open_files.with_usual_limit(argv)
         if terminal is None:
             pipe = subprocess.PIPE
             popen = subprocess.Popen(

@@ -37,18 +37,22 @@ class View:
     def variables(self, variables: Mapping[str, str]) -> dict[str, str]:
         return {name: self.inside(value) for name, value in variables.items()}
 
-    def enter(self, argv: Sequence[str], folder: Path) -> tuple[str, ...]:
-        """The arguments that run `argv` with this view in `folder`."""
+    def namespace(self) -> tuple[str, ...]:
+        """What makes a mount namespace with this view: bubblewrap with its arguments, () for the plain view."""
         if not self.bubblewrap:
-            return tuple(argv)
+            return ()
         words = [self.bubblewrap, "--dev-bind", "/", "/", "--tmpfs", "/mnt"]
         for name in sorted(os.listdir("/mnt")):
             if name != "batch" and os.path.isdir(f"/mnt/{name}"):
                 words += ["--dev-bind", f"/mnt/{name}", f"/mnt/{name}"]
         if os.geteuid() == 0:
             words += ["--cap-add", "ALL"]  # root stays root
-        words += ["--bind", str(self.root), DOCUMENTED_ROOT, "--chdir", self.inside(str(folder)), "--"]
-        return (*words, *argv)
+        return (*words, "--bind", str(self.root), DOCUMENTED_ROOT)
+
+    def enter(self, argv: Sequence[str], folder: Path) -> tuple[str, ...]:
+        """The arguments that run `argv` with this view in `folder`, in a namespace of its own."""
+        words = self.namespace()
+        return (*words, "--chdir", self.inside(str(folder)), "--", *argv) if words else tuple(argv)
 
 
 async def find_bubblewrap() -> str:

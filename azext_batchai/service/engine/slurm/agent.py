@@ -1,4 +1,4 @@
-"""The agent: one a node of a block, a task of the block's batch step. Run as a script with launcher.py beside it.
+"""The agent: one a node of a block, a task of the block's batch step. Run as a script with runner.py beside it.
 
 It forks the runners of tasks, so that they belong to the allocation and not to a step that ends with the service. The
 service talks to it through relay.py and a UNIX socket that only its user can open. Standard library only.
@@ -9,7 +9,7 @@ It writes FOLDER/agent.<number>.json when it is ready: {"version", "host", "sock
 "python", "environment", "sftp_server"}. Protocol, one JSON object a line, each request with an "id" that its reply
 repeats:
 
-  {"op": "fork", "request"}            -> {"pid"} | {"error"}            the request is launcher.py's
+  {"op": "fork", "request"}            -> {"pid"} | {"error"}            the request is runner.py's
   {"op": "fork", "sealed", "key"}      -> the same                       the request is in a file (sealed.py)
   {"op": "find", "claim", "cookie"}    -> {"pid"}                        0 where that runner has ended
   {"op": "ended", "pid"}               -> {"folder"}   when the runner has ended; its task's, where it wrote exit.json
@@ -42,7 +42,7 @@ import old_python  # type: ignore[import-not-found]  # it lies beside this file 
 import sealed  # type: ignore[import-not-found]
 
 old_python.provide()
-import launcher  # type: ignore[import-not-found]  # noqa: E402
+import runner  # type: ignore[import-not-found]  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,7 +188,7 @@ class Agent:
     def _op_fork(self, connection: _Connection, request: Json) -> Json:
         wanted = sealed.take(request["sealed"], request["key"]) if "sealed" in request else request["request"]
         task = {**wanted, "lostMark": self._lost_mark, "agent": os.getpid()}
-        pid = self._fork(lambda: launcher.become_runner(task))
+        pid = self._fork(lambda: runner.become_runner(task))
         self._runners[pid] = task["folder"]
         return {"pid": pid}
 

@@ -7,7 +7,7 @@ import base64
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -227,14 +227,18 @@ class SlurmEngine:
         for known in (self._blocks, self._hosts, self._stations, self._begun):
             known.pop(node_id, None)
 
-    def _block_of(self, node_id: str) -> Block | None:
-        """The block of a node that an earlier service had."""
+    def left(self) -> list[str]:
+        """The nodes of the blocks that have a folder."""
+        return [node_id for block in self._blocks_left() for node_id in block.node_ids]
+
+    def _blocks_left(self) -> Iterator[Block]:
         blocks = self._root / "blocks"
         for folder in blocks.iterdir() if blocks.is_dir() else ():
-            block = Block(folder, self._programs(), self._queue)
-            if node_id in block.node_ids:
-                return block
-        return None
+            yield Block(folder, self._programs(), self._queue)
+
+    def _block_of(self, node_id: str) -> Block | None:
+        """The block of a node that an earlier service had."""
+        return next((block for block in self._blocks_left() if node_id in block.node_ids), None)
 
     async def lost(self, node_id: str) -> TaskError:
         reason = await self._hosts[node_id].lost()

@@ -1,0 +1,1 @@
+"""Clusters: what is wrong with one, and what its nodes did."""

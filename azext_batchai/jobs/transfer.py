@@ -1,0 +1,278 @@
+"""Whole folders from a job to this machine and from this machine to a share: what is there already is left alone."""
+
+from __future__ import annotations
+
+# pylint: disable=too-many-positional-arguments
+import contextlib
+import os
+import posixpath
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from knack.log import get_logger
+
+from azext_batchai.command_line.progress import Spinner
+from azext_batchai.jobs.stream import JobFile, Reader
+from azext_batchai.storage import data_plane, uploads
+from azext_batchai.storage.places import Place
+from azext_batchai.transport.http import session as http_session
+
+logger = get_logger(__name__)
+PART = ".part"  # at the end of a name: a download that is not whole yet
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+_NO_FOLDER = {"ResourceNotFound", "ParentNotFound", "ContainerNotFound", "ShareNotFound"}
+
+
+@dataclass
+class Tally:
+    """What was copied (files and bytes) and what was there already."""
+
+    spinner: Spinner
+    copied: int = 0
+    size: int = 0
+    kept: int = 0
+    _name: str = field(default="", repr=False)
+    _bar: tuple[int, int] = field(default=(0, 0), repr=False)  # bytes of the file that are there, and all of them
+
+    def begin(self, name: str, size: int, there: int = 0) -> None:
+        """The next file; `there`: bytes of it that were copied before."""
+        self._name, self._bar = name, (there, size)
+        self.add(0)
+
+    def add(self, size: int) -> None:
+        """So many bytes more."""
+        self.size += size
+        there, whole = self._bar[0] + size, self._bar[1]
+        self._bar = (there, whole)
+        if self.spinner.visible:
+            files = self.copied + self.kept
+            done = f"[{'#' * (20 * there // whole):20}] " if whole else ""
+            self.spinner.show(f"{done}{self._name} ({files} files, {shown_size(self.size)} so far)")
+
+    def told(self) -> str:
+        files = "1 file" if self.copied == 1 else f"{self.copied} files"
+        return f"{files} ({shown_size(self.size)}) copied, {self.kept} unchanged."
+
+    def summary(self) -> dict[str, int]:
+        return {"copied": self.copied, "bytes": self.size, "unchanged": self.kept}
+
+
+def shown_size(size: float) -> str:
+    """`1.5 MB`."""
+    unit = 0
+    while size >= 1000 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.0f} {_UNITS[unit]}" if not unit else f"{size:.1f} {_UNITS[unit]}"
+
+
+Listing = Callable[[str], list[Any]]
+
+
+def files_below(listing: Listing, folder: str = "") -> Iterator[tuple[str, Any]]:
+    """The files (relative path, SDK File) of an output folder and its subfolders; none where it is not there.
+
+    `listing` lists one folder of it.
+    """
+    for entry in sorted(_listed(listing, folder or "."), key=lambda entry: entry.name):
+        path = f"{folder}/{entry.name}" if folder else entry.name
+        if str(entry.file_type).lower().endswith("directory"):
+            yield from files_below(listing, path)
+        elif entry.download_url:
+            yield path, entry
+
+
+def _listed(listing: Listing, folder: str) -> list[Any]:
+    from azure.core.exceptions import HttpResponseError
+
+    from azext_batchai.jobs.stream import is_gone
+
+    try:
+        return listing(folder)
+    except HttpResponseError as error:
+        if error.status_code == 404 and not is_gone(error):
+            return []
+        raise
+
+
+class _File:
+    """A local file as a sink."""
+
+    def __init__(self, file: Any, tally: Tally | None) -> None:
+        self._file, self._tally = file, tally
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+        if self._tally:
+            self._tally.add(len(data))
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def download(listing: Listing, job: Callable[[], Any], target: Path, tally: Tally, folder: str = "") -> None:
+    """Copy an output folder (`folder`: a subfolder of it alone) to `target`, going on where an earlier copy stopped.
+
+    Raises FileOperationError where nothing can be written there, or a file has not the size it should have.
+    """
+    for path, entry in files_below(listing, folder):
+        name = posixpath.relpath(path, folder) if folder else path
+        place = _inside(target, name)
+        tally.begin(name, entry.content_length)
+        if _is_there(place, entry):
+            tally.kept += 1
+            continue
+        with _local_errors(place):
+            _fetch(listing, job, path, entry, place, tally)
+        tally.copied += 1
+
+
+def _fetch(listing: Listing, job: Callable[[], Any], path: str, entry: Any, place: Path, tally: Tally) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # What began with another version of the file cannot go on: its time stands in the name.
+    part = place.with_name(f"{place.name}.{_moment(entry)}{PART}")
+    folder, name = posixpath.split(path)
+    reader = Reader(JobFile(name, lambda: listing(folder or "."), job), entry.download_url)
+    with part.open("ab") as file:
+        reader.offset = file.tell()
+        if reader.offset > entry.content_length:
+            reader.offset = file.truncate(0)
+        tally.begin(place.name, entry.content_length, reader.offset)
+        reader.copy_news(_File(file, tally))
+    size = part.stat().st_size
+    if size < entry.content_length:
+        from azure.cli.core.azclierror import FileOperationError
+
+        raise FileOperationError(
+            f"{path} has {entry.content_length} bytes, of which {size} came.",
+            recommendation="Run the command again: it goes on where it stopped.",
+        )
+    part.replace(place)
+    os.utime(place, (_moment(entry), _moment(entry)))
+
+
+def content_of(listing: Listing, job: Callable[[], Any], path: str, entry: Any, most: int) -> bytes | None:
+    """The bytes of an output file; None for one larger than `most`."""
+    if entry.content_length > most:
+        return None
+    from io import BytesIO
+
+    kept = BytesIO()
+    folder, name = posixpath.split(path)
+    Reader(JobFile(name, lambda: listing(folder or "."), job), entry.download_url).copy_news(_File(kept, None))
+    return kept.getvalue()
+
+
+def _is_there(place: Path, entry: Any) -> bool:
+    try:
+        status = place.stat()
+    except OSError:
+        return False
+    return status.st_size == entry.content_length and int(status.st_mtime) == _moment(entry)
+
+
+def _moment(entry: Any) -> int:
+    return int(entry.last_modified.timestamp()) if entry.last_modified else 0
+
+
+def _inside(target: Path, name: str) -> Path:
+    """A name of a file of the service's is not to lead out of the folder."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or "\0" in part or os.sep != "/" and os.sep in part for part in parts):
+        from azure.cli.core.azclierror import AzureResponseError
+
+        raise AzureResponseError(f"The service names a file '{name}', which cannot be one.")
+    return target.joinpath(*parts)
+
+
+def upload(source: Path, place: Place, tally: Tally) -> None:
+    """Copy a file, or all files of a folder, below `place`; those that are there, as large and newer, stay.
+
+    Raises FileOperationError where it cannot be read or written, AzureResponseError where the account refuses.
+    """
+    files = [(source.name, source)] if source.is_file() else _tree(source)
+    session, known = http_session(), dict[str, dict[str, int]]()
+    for name, path in files:
+        with _local_errors(path):
+            tally.begin(name, path.stat().st_size)
+            if place.local:
+                copied = _copy(path, place.local / name, tally)
+            else:
+                copied = _send(session, path, place, name, known, tally)
+        tally.copied += copied
+        tally.kept += not copied
+
+
+def _tree(source: Path) -> list[tuple[str, Path]]:
+    found = []
+    for folder, folders, names in os.walk(source):
+        folders.sort()
+        found += [Path(folder, name) for name in sorted(names)]
+    return [(path.relative_to(source).as_posix(), path) for path in found if path.is_file()]
+
+
+def _copy(path: Path, target: Path, tally: Tally) -> bool:
+    before, status = (target.stat() if target.is_file() else None), path.stat()
+    if before and before.st_size == status.st_size and before.st_mtime >= status.st_mtime:
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}{PART}")
+    shutil.copy2(path, part)
+    part.replace(target)
+    tally.add(status.st_size)
+    return True
+
+
+def _send(session: Any, path: Path, place: Place, name: str, known: dict[str, dict[str, int]], tally: Tally) -> bool:
+    target = posixpath.normpath(posixpath.join(place.path, name))
+    folder = posixpath.dirname(target)
+    try:
+        if folder not in known:
+            known[folder] = _sizes(place, session, folder)
+        size = path.stat().st_size
+        if known[folder].get(posixpath.basename(target)) == size:
+            return False
+        uploads.put_file(place.folder, session, target, path, tally.add)
+        if _sizes(place, session, folder).get(posixpath.basename(target)) != size:
+            from azure.cli.core.azclierror import AzureResponseError
+
+            raise AzureResponseError(
+                f"{name} has not the size in storage that it has here.", recommendation="Run the command again."
+            )
+    except data_plane.StorageError as error:
+        from azure.cli.core.azclierror import AzureResponseError
+
+        raise AzureResponseError(
+            str(error), recommendation="Check that its share or container exists and that its firewall lets you in."
+        ) from error
+    return True
+
+
+def _sizes(place: Place, session: Any, folder: str) -> dict[str, int]:
+    """The sizes of the files in a folder of storage, which is made where it is not there."""
+    try:
+        return {entry.name: entry.size for entry in place.folder.list(session, folder) if entry.size is not None}
+    except data_plane.StorageError as error:
+        if error.code not in _NO_FOLDER:
+            raise
+        uploads.make_folders(place.folder, session, folder)
+        return {}
+
+
+@contextlib.contextmanager
+def _local_errors(path: Path) -> Iterator[None]:
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except RequestException:
+        raise
+    except OSError as error:
+        from azure.cli.core.azclierror import FileOperationError
+
+        raise FileOperationError(
+            f"{error.filename or path} cannot be copied: {error.strerror or error}.",
+            recommendation="Check the folder, and that there is room in it.",
+        ) from error

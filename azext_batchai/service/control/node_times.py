@@ -1,0 +1,82 @@
+"""What nodes did with their time: noted where their states change, asked for by `az batchai cluster usage`."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import Any
+
+from azext_batchai.service import clock
+from azext_batchai.service.arm.errors import bad_request
+from azext_batchai.service.store import DamagedRecord, Store
+from azext_batchai.service.store_events import GONE
+
+log = logging.getLogger(__name__)
+
+
+class NodeTimes:
+    """The events of one cluster's nodes. A full disk costs some of them and stops nothing."""
+
+    def __init__(self, store: Store, cluster: str) -> None:
+        self._store = store
+        self._cluster = cluster
+
+    def note(self, node: str, state: str, job: str = "") -> None:
+        """A node has entered a state, for the job with this key if it is one that runs."""
+        try:
+            with self._store.transaction(durable=False):
+                self._add(node, state, job.rpartition("/jobs/")[0])
+        except sqlite3.Error as exc:
+            log.error("what node %s does cannot be noted: %s", node, exc)
+
+    def gone(self, node: str) -> None:
+        """The node is no more. Call it in the transaction that removes it; raises sqlite3.Error."""
+        self._add(node, GONE, "")
+
+    def _add(self, node: str, state: str, experiment: str) -> None:
+        self._store.node_events.add(node, self._cluster, state, experiment, clock.epoch())
+
+
+def take_up(store: Store) -> None:
+    """Go on with the events of an earlier service."""
+    try:
+        with store.transaction(durable=False):
+            store.node_events.close_others({record.key for record in store.all_of("node")})
+            store.node_events.prune(clock.epoch())
+    except sqlite3.Error as exc:
+        log.error("what nodes did cannot be tidied: %s", exc)
+
+
+def usage(store: Store, seconds: str) -> dict[str, Any]:
+    """What nodes did in the last so many seconds: a row for each cluster, experiment and state."""
+    now = clock.epoch()
+    try:
+        span = float(seconds)
+    except ValueError:
+        span = 0.0
+    if not 0 < span <= now:
+        raise bad_request(f"'{seconds}' is no number of seconds.")
+    first = store.node_events.first()
+    return {
+        "since": clock.wire_from_epoch(now - span),
+        "until": clock.wire_from_epoch(now),
+        "keptSince": None if first is None else clock.wire_from_epoch(first),
+        "times": [
+            {
+                "cluster": _id(store, time.cluster),
+                "experiment": _id(store, time.experiment) if time.experiment else None,
+                "state": time.state,
+                "nodeSeconds": round(time.seconds, 3),
+            }
+            for time in store.node_events.times(now - span, now)
+        ],
+    }
+
+
+def _id(store: Store, key: str) -> str:
+    """The ARM id of what is at the key; the key itself where that is no more."""
+    try:
+        record = store.get(key)
+    except DamagedRecord:
+        record = None
+    return str(record.body["id"]) if record else key
