@@ -6,6 +6,7 @@ of ssh: it gives the ranks of a node that node's variables.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -166,7 +167,8 @@ class FolderPipes:
 
 
 def names_of_pipes(ranks: int) -> list[str]:
-    return [f"{stream}.{rank}" for rank in range(ranks) for stream in ("stdout", "stderr")]
+    """Those of each rank, and mpirun's own: the runner leaves out a warning that is none of the job's."""
+    return [*(f"{stream}.{rank}" for rank in range(ranks) for stream in ("stdout", "stderr")), "stderr"]
 
 
 def ranks_command(
@@ -183,6 +185,7 @@ def ranks_command(
     line = folder / "command"
     line.write_text(process.command_line + "\n", encoding="utf-8")
     pipes: dict[str, str] = {}
+    errors = ""
     if not opened:
         # Each rank has its own files; what mpirun itself says goes to the first rank's.
         stdout, stderr = (
@@ -192,15 +195,16 @@ def ranks_command(
             "stdout": output / process.stdout.replace("{rank}", "0"),
             "stderr": output / process.stderr.replace("{rank}", "0"),
         }
+        with contextlib.suppress(OSError):  # a shared folder may carry no named pipes: mpirun writes there itself then
+            pipe = folder / "stderr"
+            if not pipe.exists():
+                os.mkfifo(pipe, 0o600)
+            errors, pipes = str(pipe), {str(pipe): "stderr"}
     else:
         own = {"stdout": command.stdout, "stderr": command.stderr}
         pipes = {str(opened.folder / name): name.partition(".")[0] for name in names_of_pipes(process.world_size)}
+        errors = str(opened.folder / "stderr")
         stdout, stderr = (f'{opened.word}/{stream}."$rank"' for stream in ("stdout", "stderr"))
-    # What mpirun itself says comes through a pipe, too: the runner leaves out a warning that is none of the job's.
-    errors = folder / "stderr"
-    if not errors.exists():
-        os.mkfifo(errors, 0o600)
-    pipes[str(errors)] = "stderr"
     script = folder / "rank"
     text = _RANK.format(
         stdout=stdout,
@@ -211,7 +215,7 @@ def ranks_command(
     write_program(script, text)
     host_file = command.environment["AZ_BATCHAI_MPI_HOST_FILE"]
     argv = (mpirun, "--hostfile", host_file, "-np", str(process.world_size), str(script))
-    return Command(argv, command.cwd, command.environment, own["stdout"], own["stderr"], pipes, str(errors))
+    return Command(argv, command.cwd, command.environment, own["stdout"], own["stderr"], pipes, errors)
 
 
 def write_program(path: Path, text: str) -> None:
