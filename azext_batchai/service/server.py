@@ -24,7 +24,7 @@ from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.clock import wire_now
 from azext_batchai.service.connections import Connection, Connections, Listener, quiet_handler
 from azext_batchai.service.control import node_times
-from azext_batchai.service.engine.engines import Engines
+from azext_batchai.service.engine.engines import LOCAL, Engines
 from azext_batchai.service.engine.slurm.profile import ProfileError
 from azext_batchai.service.instance import LOCK_FILE, Instance, process_start_time
 from azext_batchai.service.ports import Ports
@@ -215,6 +215,12 @@ class _Run:
             "storage": str(self._service.storage.root),
             "clusters": len(fleet),
             "nodes": sum(len(controller.nodes) for controller in fleet),
+            "nodeHosts": {
+                node_id: host
+                for controller in fleet
+                if controller.engine_name != LOCAL  # whose nodes are all on this machine
+                for node_id, host in controller.nodes.hosts().items()
+            },
             "jobsRunning": sum(controller.running_jobs for controller in fleet),
             "jobsQueued": sum(len(controller.queue) for controller in fleet),
             "damagedRecords": [str(damage) for damage in self._service.store.damaged.values()],

@@ -353,6 +353,31 @@ async def test_nodes_on_their_way_are_not_asked_for_again(plane: Plane) -> None:
     assert [len(block) for block in plane.world.blocks] == [3, 1]
 
 
+async def test_what_was_asked_for_a_job_that_has_gone_is_given_up(plane: Plane) -> None:
+    plane.world.automatic -= {"allocate"}
+    await plane.cluster(auto=(0, 9, 1))
+    await plane.job("gang", 3)
+    await plane.job("other", 3)
+    [initial] = plane.engine.waits("allocate")[:1]
+    assert [len(block) for block in plane.world.blocks] == [1, 2, 3]
+    await plane.ask("POST", f"{job_path('gang')}/terminate")
+    assert len(plane.nodes()) == 3 and initial in plane.nodes()  # enough for the other one
+    await plane.ask("DELETE", job_path("other"))
+    assert list(plane.nodes()) == [initial]  # nobody asked for it but the cluster itself
+
+
+async def test_what_was_asked_for_a_job_is_given_up_where_others_have_made_room(plane: Plane) -> None:
+    await plane.cluster(auto=(0, 4))
+    await plane.job("a", 2)
+    plane.world.automatic -= {"allocate"}
+    await plane.job("b", 2)
+    assert len(plane.nodes()) == 4
+    await plane.end("a")
+    assert plane.state("b") == "running" and len(plane.nodes()) == 2
+    await plane.restart()
+    assert len(plane.nodes()) == 2
+
+
 async def test_a_lost_node_of_a_gang_is_asked_for_alone(plane: Plane) -> None:
     await plane.cluster(auto=(0, 3))
     await plane.job("gang", 3)

@@ -82,7 +82,7 @@ class Service:
         os.kill(pid, signal.SIGKILL)
         processes.wait_until(lambda: not processes.alive(pid), "the service is dead")
 
-    def leftovers(self, seconds: float = 10) -> dict[int, str]:
+    def leftovers(self, seconds: float = 30) -> dict[int, str]:
         """The processes of this home that are still there after at most `seconds`."""
         with contextlib.suppress(AssertionError):
             processes.wait_until(lambda: not processes.of_home(self.home), "no process left", seconds)

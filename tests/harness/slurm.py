@@ -39,12 +39,32 @@ class Slurm:
         """The words of each line of squeue."""
         return [line.split() for line in self.run("squeue", "-h", "-o", fields, *options).splitlines()]
 
+    def occupy(self, nodes: int, *options: str) -> str:
+        """Take so many nodes with a job of somebody else's, when they are free; its number."""
+        job = self.run("sbatch", "--parsable", f"-N{nodes}", "-o", "/dev/null", *options, "--wrap", "sleep 600").strip()
+        wait_until(lambda: self.jobs("-j", job, fields="%T") == [["RUNNING"]], "the other job runs")
+        return job
+
     def controller(self) -> int:
         return int((self.folder / "run" / "slurmctld.pid").read_text())
+
+    def wait_until_saved(self) -> None:
+        """A controller that is killed forgets what it has not written yet, also that a job runs."""
+        file = self.folder / "state" / "job_state"
+        before = file.stat().st_mtime_ns if file.exists() else 0
+        for job, _, _ in self.jobs():
+            self.run("scontrol", "update", f"jobid={job}", "comment=to-be-saved")
+        wait_until(lambda: file.exists() and file.stat().st_mtime_ns > before, "Slurm has written its state")
 
     def start_controller(self) -> None:
         subprocess.run(["slurmctld", "-f", self.environment["SLURM_CONF"]], env=daemon_environment(), check=True)
         wait_until(lambda: "is UP" in self.run("scontrol", "ping", check=False), "slurmctld answers")
+
+    def node_daemon(self, node: str) -> int:
+        return int((self.folder / "run" / f"slurmd-{node}.pid").read_text())
+
+    def start_node_daemon(self, node: str) -> None:
+        subprocess.run([str(self.folder / "node-up"), node], env=daemon_environment(), check=True)
 
     def set_down(self, node: str) -> None:
         self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
@@ -60,16 +80,20 @@ def daemon_environment() -> dict[str, str]:
 
 
 @contextmanager
-def running(nodes: int) -> Iterator[Slurm]:
-    """Bring one up; skips the test where there is no Slurm."""
+def running(nodes: int, mode: str = "static") -> Iterator[Slurm]:
+    """Bring one up, with nodes that are there or, in mode `cloud`, powered up when they are wanted.
+
+    Skips the test where there is no Slurm.
+    """
     if not shutil.which("slurmctld", path=daemon_environment()["PATH"]) or not shutil.which("sbatch"):
         pytest.skip("there is no Slurm on this machine (apt install slurmctld slurmd slurm-client munge)")
     if not SCRIPTS.is_dir():
         pytest.skip("the scripts that bring Slurm up are not beside this checkout")
     folder = Path(tempfile.mkdtemp(prefix="batchai-slurm-", dir="/var/tmp"))
-    script = [str(SCRIPTS / "slurm-up.sh"), str(folder), str(nodes), str(_free_ports(nodes + 1))]
+    script = [str(SCRIPTS / "slurm-up.sh"), str(folder), str(nodes), str(_free_ports(nodes + 1)), mode]
+    quick = {"SUSPEND_TIME": "5", "SUSPEND_TIMEOUT": "3"}  # seconds until an idle node is powered down
     try:
-        subprocess.run(script, env=daemon_environment(), stdin=subprocess.DEVNULL, check=True, timeout=60)
+        subprocess.run(script, env={**daemon_environment(), **quick}, stdin=subprocess.DEVNULL, check=True, timeout=60)
         yield Slurm(folder)
     finally:
         subprocess.run([str(SCRIPTS / "slurm-down.sh"), str(folder)], env=daemon_environment(), check=True, timeout=120)

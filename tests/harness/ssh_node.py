@@ -35,7 +35,7 @@ class SshNode:
     node_id: str = "tvm-1"
     environment: Callable[[], Mapping[str, str]] = lambda: ENVIRONMENT
     verify_password: Callable[[str], bool] | None = lambda password: password == PASSWORD
-    enter: Callable[[Sequence[str]], Sequence[str]] = tuple
+    enter: Callable[[Sequence[str], bool], Sequence[str]] = lambda argv, terminal: argv
     more_keys: list[str] = field(default_factory=list)
     port: int = 0
 

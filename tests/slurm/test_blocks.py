@@ -26,6 +26,36 @@ def test_nodes_of_a_target_are_blocks_of_one_and_go_with_it(api: Api, slurm: Slu
     assert len(slurm.jobs()) == 1
 
 
+def test_where_nodes_are_and_what_they_do_not_run(api: Api) -> None:
+    """Slurm's name of a node is in the service's status; the image that nobody starts is in the job's log."""
+    image = {"publisher": "Canonical", "offer": "UbuntuServer", "sku": "16.04-LTS"}
+    api.create_cluster(virtualMachineConfiguration={"imageReference": image})
+    api.create_job("job", "echo $SLURMD_NODENAME")
+    api.wait_for_job("job")
+    found = api.call("POST", f"{api.workspace}/clusters/cluster/listRemoteLoginInformation")[2]["value"]
+    hosts = api.service.request("GET", "/_local/status")[2]["nodeHosts"]
+    assert [hosts[entry["nodeId"]] in {f"n{number}" for number in range(4)} for entry in found] == [True]
+    log = api.output("job", "execution.log").decode()
+    assert "image Canonical UbuntuServer 16.04-LTS latest is not used: nodes of engine slurm have their own" in log
+
+
+@pytest.mark.parametrize("verb", ["terminate", "delete"])
+def test_the_block_of_a_gang_that_nobody_wants_any_more_is_given_up(api: Api, slurm: Slurm, verb: str) -> None:
+    other = slurm.occupy(3)
+    try:
+        api.create_cluster(nodes=0, scaleSettings={"autoScale": {"minimumNodeCount": 0, "maximumNodeCount": 2}})
+        api.create_job("job", nodeCount=2)
+        wait_until(lambda: len(slurm.jobs("-t", "PENDING")) == 1, "it is asked for")
+        if verb == "terminate":
+            api.call("POST", f"{api.job('job')}/terminate")
+        else:
+            api.call("DELETE", api.job("job"))
+        wait_until(lambda: [job for job, _, _ in slurm.jobs()] == [other], "it is given up")
+        api.wait_for_cluster()
+    finally:
+        slurm.run("scancel", other)
+
+
 @pytest.mark.parametrize(("line", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -TERM $$", 143)])
 def test_exit_codes(api: Api, line: str, code: int) -> None:
     api.create_cluster()
@@ -36,7 +66,7 @@ def test_exit_codes(api: Api, line: str, code: int) -> None:
 
 @pytest.mark.slow
 def test_a_gang_holds_nothing_until_all_its_nodes_are_there(api: Api, slurm: Slurm) -> None:
-    other = slurm.run("sbatch", "--parsable", "-N2", "-o", "/dev/null", "--wrap", "sleep 600").strip()
+    other = slurm.occupy(2)
     api.create_cluster(nodes=0, scaleSettings={"autoScale": {"minimumNodeCount": 0, "maximumNodeCount": 3}})
     api.create_job("job", "echo $AZ_BATCHAI_NUM_NODES", nodeCount=3)
     ours = wait_until(

@@ -2,13 +2,14 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.processes import alive, wait_until
-from harness.slurm import Slurm
+from harness.slurm import PROFILE, Slurm
 from wire.api import Api
 
 pytestmark = pytest.mark.invented
@@ -125,7 +126,7 @@ def test_killed_relays_are_replaced(api: Api) -> None:
 def test_a_killed_controller_ends_nothing(api: Api, slurm: Slurm) -> None:
     api.create_cluster()
     api.wait_for_cluster(idle=1)
-    wait_until(lambda: (slurm.folder / "state" / "job_state").stat().st_size > 500, "Slurm has written its state")
+    slurm.wait_until_saved()
     api.create_job("job", LINE)
     wait_for_start(api)
     pid = slurm.controller()
@@ -152,6 +153,33 @@ def test_a_killed_agent_loses_its_node(api: Api) -> None:
     assert starts(api)[0][1] != starts(api)[1][1]
     assert go(api)["exitCode"] == 5
     assert len(starts(api)) == 2
+
+
+def test_a_killed_slurmd_ends_nothing(api: Api, slurm: Slurm) -> None:
+    api.create_cluster()
+    api.create_job("job", LINE)
+    wait_for_start(api)
+    [[host]] = slurm.jobs(fields="%N")
+    daemon = slurm.node_daemon(host)
+    os.kill(daemon, signal.SIGKILL)
+    wait_until(lambda: not alive(daemon), "slurmd is dead")
+    slurm.start_node_daemon(host)
+    assert go(api)["exitCode"] == 5
+    assert len(starts(api)) == 1
+    api.create_job("next", "exit 6")
+    assert api.wait_for_job("next")["executionInfo"]["exitCode"] == 6
+
+
+@pytest.mark.slow
+def test_a_job_that_had_all_the_time_of_its_nodes_fails(api: Api, profiles: Callable[..., None]) -> None:
+    """Slurm looks at time limits every 30 s only: a limit of a minute is over after 60 to 90 s."""
+    profiles(slurm={**PROFILE, "walltime": "1"})
+    api.create_cluster(nodes=0, scaleSettings={"autoScale": {"minimumNodeCount": 0, "maximumNodeCount": 1}})
+    api.create_job("job", STUBBORN)
+    wait_for_start(api)
+    info = api.wait_for_job("job", "failed", seconds=180)["executionInfo"]
+    assert [error["code"] for error in info["errors"]] == ["WallTimeExceeded"]
+    assert len(starts(api)) == 1
 
 
 @pytest.mark.parametrize("line", [LINE, STUBBORN], ids=["killed by TERM", "with a trap"])
@@ -196,7 +224,7 @@ def test_a_preempted_node_comes_back_and_its_job_runs_again(api: Api, slurm: Slu
     api.create_job("job", STUBBORN)
     wait_for_start(api)
     assert slurm.jobs(fields="%P") == [["low"]]
-    other = slurm.run("sbatch", "--parsable", "-p", "high", "-N4", "-o", "/dev/null", "--wrap", "sleep 600").strip()
+    other = slurm.occupy(4, "-p", "high")
     api.wait_for_job("job", "queued")
     assert len(starts(api)) == 1
     slurm.run("scancel", other)

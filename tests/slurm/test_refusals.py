@@ -172,6 +172,35 @@ def test_a_job_longer_than_the_walltime(api: Api, profiles: Callable[..., None])
     assert api.call("PUT", api.job("job"), api.job_body(constraints={"maxWallClockTime": "PT1H"}))[0] == 202
 
 
+def test_a_job_larger_than_the_cluster_may_become(api: Api) -> None:
+    api.create_cluster(nodes=0, scaleSettings={"autoScale": {"minimumNodeCount": 0, "maximumNodeCount": 2}})
+    status, _, answer = api.call("PUT", api.job("job"), api.job_body(nodeCount=3))
+    assert (status, answer["error"]["target"]) == (400, "properties.nodeCount")
+    assert "maximumNodeCount 2" in answer["error"]["message"] and "--max 3" in answer["error"]["message"]
+    assert api.call("PUT", api.job("job"), api.job_body(nodeCount=2))[0] == 202
+    assert api.wait_for_job("job")["executionState"] == "succeeded"
+
+
+def test_slurms_commands_that_are_not_found_are_waited_for(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.service.kill()
+    with monkeypatch.context() as context:
+        context.setenv("PATH", str(tmp_path))
+        assert api.service.start()["status"] == "ready"
+    api.create_cluster()
+
+    def errors() -> Any:
+        return api.properties(f"{api.workspace}/clusters/cluster").get("errors")
+
+    [error] = wait_until(errors, "the cluster says so")
+    assert error["code"] == "SlurmUnavailable"
+    assert any("sbatch is not found" in detail["value"] for detail in error["details"])
+    api.service.kill()
+    assert api.service.start()["status"] == "ready"
+    assert "errors" not in api.wait_for_cluster(idle=1)
+
+
 def test_slurms_refusal_is_told_in_its_words_and_not_repeated(
     api: Api, slurm: Slurm, profiles: Callable[..., None]
 ) -> None:

@@ -81,6 +81,7 @@ class ClusterController:
         self.key = record.key
         self.vm_size: str = record.properties["vmSize"]
         self.vm_priority: str = record.properties["vmPriority"]
+        self.engine_name: str = record.internal["engine"]
         self._background = Background(f"cluster {record.key}")
         self._spawn = self._background.spawn
         self.nodes = NodePool(state, engine, record, self._spawn, self.wake, left, self._lost)
@@ -249,7 +250,18 @@ class ClusterController:
             for node in active[: max(surplus, 0)]:
                 self._give_up(node, self._scale["manual"]["nodeDeallocationOption"])
             return
-        self._shrink_idle(active)
+        self._shrink_pending(active)
+        self._shrink_idle(self.nodes.active())
+
+    def _shrink_pending(self, active: list[Node]) -> None:
+        """Give up blocks that were asked for jobs which have gone, or have got other nodes, before they came."""
+        usable = sum(node.state != UNUSABLE and not node.doomed for node in active)
+        surplus = usable - self._wanted()
+        for block in sorted(self.nodes.asked_for_jobs(), key=len, reverse=True):
+            if len(block) <= surplus:
+                surplus -= len(block)
+                for node in block:
+                    self.nodes.retire(node)
 
     def _shrink_idle(self, active: list[Node]) -> None:
         """Take away nodes that had nothing to do for long enough, down to what is wanted."""
@@ -297,7 +309,8 @@ class ClusterController:
         free = sum(not node.job for node in usable)
         blocks = self.queue.blocks(free, missing, capacity, self._running_of_sweeps())
         least = min(wanted_nodes(self._scale, 0) - len(usable), missing) - sum(blocks)
-        self.nodes.provision([*blocks, *([1] * least)])
+        self.nodes.provision(blocks, for_jobs=True)
+        self.nodes.provision([1] * least)
 
     def _start_jobs(self) -> None:
         if not self.queue:

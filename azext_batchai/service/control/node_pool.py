@@ -135,6 +135,11 @@ class NodePool:
                 found.append({"nodeId": node.node_id, "ipAddress": endpoint["ip_address"], "port": endpoint["port"]})
         return found
 
+    def hosts(self) -> dict[str, str]:
+        """The machine of each node that was given, by the name that its engine has for it."""
+        names = {node.node_id: node.record.internal.get("host") for node in self if node.state != ALLOCATING}
+        return {node_id: name for node_id, name in names.items() if name}
+
     def resume(self) -> None:
         """Take up the nodes as an earlier service left them."""
         blocks: dict[str, list[Node]] = {}
@@ -151,8 +156,16 @@ class NodePool:
         for block in blocks.values():
             self._bring_up_block(block, resume=True)
 
-    def provision(self, blocks: Sequence[int]) -> None:
-        """Bring up new nodes in blocks of these sizes."""
+    def asked_for_jobs(self) -> list[list[Node]]:
+        """The blocks that are still waited for and that nobody but queued jobs wanted."""
+        blocks: dict[str, list[Node]] = {}
+        for node in self:
+            if node.state == ALLOCATING and node.record.internal.get("forJobs"):
+                blocks.setdefault(node.record.internal["block"], []).append(node)
+        return list(blocks.values())
+
+    def provision(self, blocks: Sequence[int], for_jobs: bool = False) -> None:
+        """Bring up new nodes in blocks of these sizes; `for_jobs` are given up where their jobs go before they come."""
         if not blocks:
             return
         store = self._state.store
@@ -172,6 +185,7 @@ class NodePool:
                     record.internal = {
                         "state": ALLOCATING,
                         "block": block,
+                        "forJobs": for_jobs,
                         "address": "",
                         "endpoint": None,
                         "expires": None,
@@ -219,6 +233,7 @@ class NodePool:
                 node,
                 PREPARING if new else node.state,
                 address=allocation.address,
+                host=allocation.host,
                 endpoint=asdict(allocation.endpoint) if allocation.endpoint else None,
                 expires=allocation.expires,
                 held=dict(allocation.held),

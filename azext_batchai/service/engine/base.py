@@ -149,6 +149,21 @@ class Container:
     password: str = field(default="", repr=False)
     shm_size: str = ""
 
+    @property
+    def own_name(self) -> str:
+        """With the registry that was given, where one was."""
+        host = self.server_url.split("://")[-1].rstrip("/")
+        return self.image if not host or self.image.startswith(f"{host}/") else f"{host}/{self.image}"
+
+    @property
+    def full_name(self) -> str:
+        """With the registry where it comes from: Docker Hub where none is named."""
+        name = self.own_name
+        first, _, rest = name.partition("/")
+        if self.server_url or (rest and ("." in first or ":" in first or first == "localhost")):
+            return name
+        return f"docker.io/{name}" if rest else f"docker.io/library/{name}"
+
 
 @dataclass(frozen=True)
 class JobPlan:

@@ -32,6 +32,7 @@ def plan_of(state: State, record: Record, addresses: Sequence[str], ports: Seque
             f"container image {container.image} is not used: AZURE_BATCHAI_CONTAINERS_ON_HOST runs the job on the node"
         )
         container = None
+    notes += _unused_image(state, record)
     mounts = properties.get("mountVolumes", {})
     try:
         volumes = volumes_of(state, mounts)
@@ -62,6 +63,16 @@ def plan_of(state: State, record: Record, addresses: Sequence[str], ports: Seque
         container=container,
         notes=tuple(notes),
     )
+
+
+def _unused_image(state: State, record: Record) -> list[str]:
+    """What an engine that gives nodes of its own makes of the cluster's image: nothing."""
+    cluster = state.store.get(record.internal["cluster"])
+    if not cluster or record.internal.get("engine", "local") == "local":
+        return []
+    image = cluster.properties["virtualMachineConfiguration"].get("imageReference", {})
+    name = " ".join(str(image[key]) for key in ("publisher", "offer", "sku", "version") if image.get(key))
+    return [f"image {name or 'of the cluster'} is not used: nodes of engine {record.internal['engine']} have their own"]
 
 
 def _container(state: State, record: Record) -> Container | None:

@@ -13,6 +13,7 @@ from azext_batchai.service.engine.slurm.profile import ProfileError
 from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
 
+_WITHOUT_SHM = ("apptainer", "pyxis")  # they share the node's
 HEADER = "x-batchai-engine"
 
 
@@ -60,16 +61,36 @@ def check_job(service: Service, cluster: Record, properties: Mapping[str, Any], 
     """Raises ArmError 400 for a job that no node of the cluster's engine could run to its end, 501 as above."""
     refuse_unsupported(service, cluster, properties, properties.get("mountVolumes", {}), "properties.mountVolumes")
     name = cluster.internal["engine"]
-    if name == LOCAL or not limited:
+    if name == LOCAL:
         return
+    _check_size(cluster, name, properties["nodeCount"])
     try:
-        walltime = service.engines.profile(name).walltime_seconds
+        profile = service.engines.profile(name)
     except ProfileError:
         return  # the cluster's errors tell of it
+    if profile.containers in _WITHOUT_SHM and "shmSize" in properties.get("containerSettings", {}):
+        place = "properties.containerSettings.shmSize"
+        why = f"'{place}' is not supported on engine '{name}', whose containers are run by {profile.containers}."
+        raise ArmError(501, "NotSupportedByEngine", why, place)
+    walltime = profile.walltime_seconds
+    if not limited:
+        return
     wanted = properties["constraints"]["maxWallClockTime"]
     if walltime and clock.parse_duration(wanted).total_seconds() > walltime:
         raise bad_request(
             f"maxWallClockTime {wanted} is longer than the nodes of engine '{name}' are given for "
             f"({walltime:.0f} s, 'walltime' of its profile).",
             "properties.constraints.maxWallClockTime",
+        )
+
+
+def _check_size(cluster: Record, engine: str, nodes: int) -> None:
+    """Of an auto-scale cluster: a manual one has the nodes that it is given, as long as it is given them."""
+    limits = cluster.properties["scaleSettings"].get("autoScale")
+    if limits and nodes > limits["maximumNodeCount"]:
+        raise bad_request(
+            f"nodeCount {nodes} is larger than maximumNodeCount {limits['maximumNodeCount']} of cluster "
+            f"'{cluster.name}' on engine '{engine}': raise it (az batchai cluster auto-scale --max {nodes}) or ask for "
+            "fewer nodes.",
+            "properties.nodeCount",
         )

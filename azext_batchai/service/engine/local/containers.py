@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from azext_batchai.service.engine.base import Container, TaskError
 from azext_batchai.service.engine.host import Host
@@ -22,8 +23,8 @@ from azext_batchai.service.engine.host import Host
 _MACHINES_OWN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "DOCKER_HOST", "CONTAINER_HOST")
 # Variables of the node that are wrong in an image of its own.
 _NODE_ONLY = {"PATH", "HOME", "TMPDIR", "SHELL", "LD_LIBRARY_PATH", "PYTHONUSERBASE", "VIRTUAL_ENV", "PIP_CONFIG_FILE"}
-_SHELL = 'if command -v bash >/dev/null 2>&1; then exec bash -c "$1"; fi; exec sh -c "$1"'
-_PULL_SECONDS = 3600.0
+SHELL = 'if command -v bash >/dev/null 2>&1; then exec bash -c "$1"; fi; exec sh -c "$1"'
+PULL_SECONDS = 3600.0
 _SAID_CHARACTERS = 1000
 _ON_HOST = (
     "Or let such jobs run directly on the node: set AZURE_BATCHAI_CONTAINERS_ON_HOST=1, run `az batchai local down`, "
@@ -31,8 +32,32 @@ _ON_HOST = (
 )
 
 
+class Containers(Protocol):
+    """A way to run commands in images on one node. With `holds_processes` they run in a container that stays between
+    commands and are no children of ours."""
+
+    @property
+    def holds_processes(self) -> bool: ...
+
+    async def start(self, name: str, container: Container, mounts: Mapping[str, str], resume: bool) -> None:
+        """Be ready for commands in the image. Raises TaskError FailedStartingContainer."""
+
+    def inside(
+        self, name: str, work: Path, command_line: str, environment: Mapping[str, str]
+    ) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Arguments and environment that run a command line in the image; values are not among the arguments."""
+
+    async def terminate(self, name: str) -> None:
+        """TERM to all processes in the container that stays."""
+
+    async def remove(self, name: str) -> None:
+        """Remove the container that stays, and what runs in it. Idempotent."""
+
+
 class ContainerRuntime:
     """podman or docker as found on this machine, or as AZURE_BATCHAI_CONTAINER_COMMAND names it."""
+
+    holds_processes = True
 
     def __init__(self, host: Host, command: Sequence[str], run_arguments: Sequence[str]) -> None:
         self._host = host
@@ -49,10 +74,6 @@ class ContainerRuntime:
             if program:
                 return cls(host, (program, *words[1:]), arguments)
         return None
-
-    def on(self, host: Host) -> ContainerRuntime:
-        """The same runtime of another node."""
-        return ContainerRuntime(host, self._command, self._run_arguments)
 
     async def start(self, name: str, container: Container, mounts: Mapping[str, str], resume: bool) -> None:
         """Have the container running, with folders of the machine at the places that are the keys of `mounts`.
@@ -75,16 +96,11 @@ class ContainerRuntime:
 
     async def _provide(self, container: Container) -> str:
         """The image's full name; it is pulled unless it is here."""
-        name = container.image
-        if container.server_url:
-            host = container.server_url.split("://")[-1].rstrip("/")
-            name = name if name.startswith(f"{host}/") else f"{host}/{name}"
+        name = container.own_name
         if (await self._call("image", "inspect", name))[0] == 0:
             return name
+        name = container.full_name
         first = name.split("/")[0]
-        if not container.server_url and ("/" not in name or not ("." in first or ":" in first or first == "localhost")):
-            name = f"docker.io/{name}" if "/" in name else f"docker.io/library/{name}"
-            first = "docker.io"
         insecure = (
             ["--tls-verify=false"] if self._is_podman and first.split(":")[0] in ("localhost", "127.0.0.1") else []
         )
@@ -110,13 +126,10 @@ class ContainerRuntime:
     ) -> tuple[tuple[str, ...], dict[str, str]]:
         """Arguments and environment that run a command line in a container; values are not among the arguments."""
         arguments = [*self._command, "exec", "--workdir", str(work)]
-        handed = {key: value for key, value in os.environ.items() if key in _MACHINES_OWN}
-        for key, value in environment.items():
-            if key in _MACHINES_OWN or key in _NODE_ONLY:
-                continue
+        machines, jobs = variables_inside(environment, os.environ)
+        for key in jobs:
             arguments += ["--env", key]
-            handed[key] = value
-        return (*arguments, name, "/bin/sh", "-c", _SHELL, "sh", command_line), handed
+        return (*arguments, name, "/bin/sh", "-c", SHELL, "sh", command_line), {**machines, **jobs}
 
     async def terminate(self, name: str) -> None:
         """TERM to all processes in the container but its first."""
@@ -131,9 +144,9 @@ class ContainerRuntime:
         """The runtime's own words, with what to do where it is the runtime itself that does not work."""
         name = Path(self._command[0]).name
         if (await self._call("info"))[0] == 0:
-            return _failed(container, said[-_SAID_CHARACTERS:])
+            return failed(container, said[-_SAID_CHARACTERS:])
         said = said[-_SAID_CHARACTERS:].rstrip()
-        return _failed(
+        return failed(
             container,
             f"{said}{'' if said.endswith(('.', '?', '!')) else '.'} {name} is installed but does not work: see what "
             f"`{shlex.join((name, *self._command[1:], 'info'))}` says (its daemon may have to be started, or you may "
@@ -142,17 +155,26 @@ class ContainerRuntime:
 
     @property
     def _is_podman(self) -> bool:
-        return Path(self._command[0]).name.startswith("podman")
+        return any(Path(word).name.startswith("podman") for word in self._command)
 
     async def _call(self, *arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Exit status and what was said on stderr."""
         try:
-            return await self._host.call((*self._command, *arguments), _PULL_SECONDS, environment)
+            return await self._host.call((*self._command, *arguments), PULL_SECONDS, environment)
         except OSError as exc:
             return 1, exc.strerror or str(exc)
 
 
-def _failed(container: Container, said: str) -> TaskError:
+def variables_inside(
+    environment: Mapping[str, str], machine: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What the runtime itself needs of the machine's environment, and what a command in an image gets of the job's."""
+    machines = {key: value for key, value in machine.items() if key in _MACHINES_OWN}
+    left_out = {*_MACHINES_OWN, *_NODE_ONLY}
+    return machines, {key: value for key, value in environment.items() if key not in left_out}
+
+
+def failed(container: Container, said: str) -> TaskError:
     return TaskError(
         "FailedStartingContainer",
         "unable to start docker container",
@@ -161,7 +183,7 @@ def _failed(container: Container, said: str) -> TaskError:
 
 
 def no_runtime(container: Container) -> TaskError:
-    return _failed(
+    return failed(
         container,
         f"There is no podman or docker on this machine. Install one. {_ON_HOST}",
     )

@@ -24,7 +24,7 @@ from azext_batchai.service.engine.job_variables import (
     wrong_path,
 )
 from azext_batchai.service.engine.local import mpi, node_ssh
-from azext_batchai.service.engine.local.containers import ContainerRuntime, no_runtime
+from azext_batchai.service.engine.local.containers import Containers, no_runtime
 from azext_batchai.service.engine.local.environment import expand, shell
 from azext_batchai.service.engine.local.mounts import mount, run_later, unmount_below
 from azext_batchai.service.engine.local.node import LocalNode, tail
@@ -51,15 +51,23 @@ class _Place:
 class LocalSite:
     """See `engine.job_run.JobSite`."""
 
-    def __init__(self, plan: JobPlan, nodes: Sequence[LocalNode], grace: float, node_key: Path) -> None:
+    def __init__(
+        self,
+        plan: JobPlan,
+        nodes: Sequence[LocalNode],
+        grace: float,
+        node_key: Path,
+        pipes: mpi.RankPipes = mpi.FolderPipes(),  # noqa: B008  # it has no state
+    ) -> None:
         self._plan = plan
         self._nodes = nodes
         self._grace = grace
         self._node_key = node_key
+        self._pipes = pipes
         self._tasks: list[Task] = []
         self._stopping = False
         self._complete = False  # whether the job's commands find all that they need
-        self._runtime: ContainerRuntime | None = None
+        self._runtimes: dict[str, Containers] = {}  # by node, where the job is to run in an image
         self._killer: asyncio.Task[None] | None = None
         self._job = plan.output_segment.rsplit("/", 1)[-1]
         self._attempt = f"{self._job}-{plan.attempt}"
@@ -73,7 +81,8 @@ class LocalSite:
     async def open(self, resume: bool) -> None:
         await self._off_loop(self._find_places)
         if self._plan.container:
-            self._runtime = ContainerRuntime.find(self._nodes[0].host)
+            found = {node.spec.node_id: node.containers() for node in self._nodes}
+            self._runtimes = {node_id: runtime for node_id, runtime in found.items() if runtime}
         for node in self._nodes:
             if not node.is_there():  # what may still run there must not go on beside the job's next start
                 await node.host.kill_marked("AZ_BATCHAI_NODE_ID", node.spec.node_id)
@@ -214,8 +223,7 @@ class LocalSite:
         self._nodes[0].is_connected = self._nodes[0].is_connected or self._alone
 
     async def _start_containers(self, container: Container, resume: bool) -> None:
-        runtime = self._runtime
-        if not runtime:
+        if len(self._runtimes) < len(self._nodes):
             raise no_runtime(container)
         if self._stopping:  # before this service had found the containers
             await self._end_containers()
@@ -224,11 +232,12 @@ class LocalSite:
         folders = [node.root for node in self._nodes]
         for node in self._nodes:
             folders += [node.files.folder(volume) for volume in (*node.volumes, *self._plan.volumes) if volume.name]
+        folders += [node.local for node in self._nodes if node.local]
         folders += [output.path.resolve() for place in self._places for output in place.outputs]
         same = {str(folder): str(folder) for folder in folders}
         for place in self._places:  # one after the other: the first pulls the image for all
             mounts = {**same, DOCUMENTED_ROOT: str(place.node.root)}
-            await runtime.on(place.node.host).start(place.container, container, mounts, resume)
+            await self._containers(place).start(place.container, container, mounts, resume)
 
     # Running
 
@@ -260,8 +269,20 @@ class LocalSite:
             return TaskEnd(128 + SIGTERM, SIGTERM)
         if not self._complete:
             raise TaskError("JobSetUpFailed", "What the job's processes need could not be made again")
-        command = self._command(own, node, command_line, environment, streams, process)
+        opened = await self._open_pipes(own, node, process) if process and process.world_size else None
+        command = self._command(own, node, command_line, environment, streams, process, opened)
         return await own.run(command, resume=False)
+
+    async def _open_pipes(self, task: Task, node: int, process: Process) -> mpi.OpenPipes | None:
+        """None where each rank has files of its own. Raises TaskError."""
+        folder = task.folder / "ranks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if "{rank}" in process.stdout:
+                return None
+            return await self._pipes.open(self._attempt, folder, node, process.world_size)
+        except OSError as exc:
+            raise TaskError("JobSetUpFailed", "The ranks' pipes could not be made", {"Info": str(exc)}) from None
 
     def _command(
         self,
@@ -271,6 +292,7 @@ class LocalSite:
         environment: Mapping[str, str],
         streams: Streams,
         process: Process | None,
+        opened: mpi.OpenPipes | None,
     ) -> Command:
         place = self._places[node]
         stdout, stderr = (self._output / file for file in streams)
@@ -278,13 +300,15 @@ class LocalSite:
         work, variables = place.folders.work, {**place.environment, **expanded}
         command = Command((shell(), "-c", command_line), work, variables, stdout, stderr)
         if process and process.world_size:
-            command = mpi.ranks_command(process, command, task.folder / "ranks", self._output, bool(self._runtime))
-        if not self._runtime:
-            return self._in_view(command, place)
+            folder = task.folder / "ranks"
+            command = mpi.ranks_command(process, command, folder, self._output, bool(self._runtimes), opened)
+        wrap = opened.wrap if opened else ()
+        if not self._runtimes:
+            return self._in_view(replace(command, argv=(*wrap, *command.argv)), place)
         line = command_line if command.argv[0] == shell() else shlex.join(command.argv)
         seen = Path(place.node.view.inside(str(work)))
-        argv, handed = self._runtime.inside(place.container, seen, line, variables)
-        return replace(command, argv=argv, environment=handed)
+        argv, handed = self._containers(place).inside(place.container, seen, line, variables)
+        return replace(command, argv=(*wrap, *argv), environment=handed)
 
     def _in_view(self, command: Command, place: _Place) -> Command:
         """In the namespace that the node's jobs share, unless it would hold what the user's own command has mounted."""
@@ -297,29 +321,34 @@ class LocalSite:
 
     async def stop(self) -> None:
         self._stopping = True
-        if self._runtime:
+        if any(runtime.holds_processes for runtime in self._runtimes.values()):
             await self._end_containers()
         else:
             await asyncio.gather(*(task.stop() for task in self._tasks))
 
     async def _end_containers(self) -> None:
         """What runs in a container is no child of ours: it is told inside, and goes with its container."""
-        if self._runtime and not self._killer:
+        if not self._killer:
             self._killer = asyncio.get_running_loop().create_task(self._kill_later())
-            told = (self._runtime.on(place.node.host).terminate(place.container) for place in self._places)
+            told = (self._containers(place).terminate(place.container) for place in self._places if self._runtimes)
             await asyncio.gather(*told)
 
     async def _kill_later(self) -> None:
         await asyncio.sleep(self._grace)
-        if self._runtime:
-            await asyncio.gather(*(self._runtime.on(place.node.host).remove(place.container) for place in self._places))
+        await self._remove_containers()
         await asyncio.gather(*(task.stop() for task in self._tasks))
 
     async def close(self) -> None:
         if self._killer:
             self._killer.cancel()
-        if self._runtime:
-            await asyncio.gather(*(self._runtime.on(place.node.host).remove(place.container) for place in self._places))
+        await self._remove_containers()
+
+    async def _remove_containers(self) -> None:
+        if self._runtimes:
+            await asyncio.gather(*(self._containers(place).remove(place.container) for place in self._places))
+
+    def _containers(self, place: _Place) -> Containers:
+        return self._runtimes[place.node.spec.node_id]
 
     async def clean_up(self) -> None:
         for place in self._places:
@@ -363,4 +392,5 @@ def _is_the_nodes_own(name: str) -> bool:
         "PATH",
         "OMPI_MCA_plm_rsh_agent",
         "BATCHAI_SSH_CONFIG",
+        mpi.LOCAL_VARIABLE,
     )

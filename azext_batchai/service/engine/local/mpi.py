@@ -6,12 +6,14 @@ of ssh: it gives the ranks of a node that node's variables.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from azext_batchai.service.engine.base import Process, TaskError
 from azext_batchai.service.engine.local.environment import shell
@@ -131,7 +133,47 @@ def write_mpirun(folder: Path) -> None:
             write_program(folder / name, text)
 
 
-def ranks_command(process: Process, command: Command, folder: Path, output: Path, in_container: bool) -> Command:
+LOCAL_VARIABLE = "BATCHAI_NODE_LOCAL"  # a folder that only this node has, where nodes are machines of their own
+
+
+@dataclass(frozen=True)
+class OpenPipes:
+    """Named pipes of a job's ranks. `word` is their folder in the ranks' shell, `folder` the one that the runner reads.
+
+    `wrap` goes before mpirun where something has to bring other nodes' output to that folder.
+    """
+
+    word: str
+    folder: Path
+    wrap: tuple[str, ...] = ()
+
+
+class RankPipes(Protocol):
+    """Where ranks whose output goes into one file write it, so that lines stay whole."""
+
+    async def open(self, attempt: str, folder: Path, master: int, ranks: int) -> OpenPipes:
+        """`folder` is the task's own, `master` the index of the node that mpirun runs on. Raises TaskError, OSError."""
+
+
+class FolderPipes:
+    """In the task's folder: all nodes are this machine."""
+
+    async def open(self, attempt: str, folder: Path, master: int, ranks: int) -> OpenPipes:
+        for name in names_of_pipes(ranks):
+            pipe = folder / name
+            if not pipe.exists():
+                os.mkfifo(pipe, 0o600)
+        return OpenPipes(shlex.quote(str(folder)), folder)
+
+
+def names_of_pipes(ranks: int) -> list[str]:
+    """Those of each rank, and mpirun's own: the runner leaves out a warning that is none of the job's."""
+    return [*(f"{stream}.{rank}" for rank in range(ranks) for stream in ("stdout", "stderr")), "stderr"]
+
+
+def ranks_command(
+    process: Process, command: Command, folder: Path, output: Path, in_container: bool, opened: OpenPipes | None
+) -> Command:
     """The command that runs `process` in all ranks of an MPI world. Raises TaskError where there is no Open MPI."""
     mpirun = "mpirun" if in_container else shutil.which("mpirun", path=command.environment.get("PATH"))
     if not mpirun:
@@ -140,11 +182,11 @@ def ranks_command(process: Process, command: Command, folder: Path, output: Path
             "The job needs an MPI runtime, and this machine has none",
             {"Info": "Install Open MPI (for example: apt install openmpi-bin) so that mpirun is found."},
         )
-    folder.mkdir(parents=True, exist_ok=True)
     line = folder / "command"
     line.write_text(process.command_line + "\n", encoding="utf-8")
     pipes: dict[str, str] = {}
-    if "{rank}" in process.stdout:
+    errors = ""
+    if not opened:
         # Each rank has its own files; what mpirun itself says goes to the first rank's.
         stdout, stderr = (
             shlex.quote(f"{output}/") + name.replace("{rank}", '"$rank"') for name in (process.stdout, process.stderr)
@@ -153,20 +195,16 @@ def ranks_command(process: Process, command: Command, folder: Path, output: Path
             "stdout": output / process.stdout.replace("{rank}", "0"),
             "stderr": output / process.stderr.replace("{rank}", "0"),
         }
+        with contextlib.suppress(OSError):  # a shared folder may carry no named pipes: mpirun writes there itself then
+            pipe = folder / "stderr"
+            if not pipe.exists():
+                os.mkfifo(pipe, 0o600)
+            errors, pipes = str(pipe), {str(pipe): "stderr"}
     else:
         own = {"stdout": command.stdout, "stderr": command.stderr}
-        for rank in range(process.world_size):
-            for stream in ("stdout", "stderr"):
-                pipe = folder / f"{stream}.{rank}"
-                if not pipe.exists():
-                    os.mkfifo(pipe, 0o600)
-                pipes[str(pipe)] = stream
-        stdout, stderr = (f'{shlex.quote(f"{folder}/{stream}.")}"$rank"' for stream in ("stdout", "stderr"))
-    # What mpirun itself says comes through a pipe, too: the runner leaves out a warning that is none of the job's.
-    errors = folder / "stderr"
-    if not errors.exists():
-        os.mkfifo(errors, 0o600)
-    pipes[str(errors)] = "stderr"
+        pipes = {str(opened.folder / name): name.partition(".")[0] for name in names_of_pipes(process.world_size)}
+        errors = str(opened.folder / "stderr")
+        stdout, stderr = (f'{opened.word}/{stream}."$rank"' for stream in ("stdout", "stderr"))
     script = folder / "rank"
     text = _RANK.format(
         stdout=stdout,
@@ -177,7 +215,7 @@ def ranks_command(process: Process, command: Command, folder: Path, output: Path
     write_program(script, text)
     host_file = command.environment["AZ_BATCHAI_MPI_HOST_FILE"]
     argv = (mpirun, "--hostfile", host_file, "-np", str(process.world_size), str(script))
-    return Command(argv, command.cwd, command.environment, own["stdout"], own["stderr"], pipes, str(errors))
+    return Command(argv, command.cwd, command.environment, own["stdout"], own["stderr"], pipes, errors)
 
 
 def write_program(path: Path, text: str) -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 from azext_batchai.service.engine.base import Login, NodeSetup, NodeSpec, SetupTask, TaskError, Volume
 from azext_batchai.service.engine.host import Host
 from azext_batchai.service.engine.local import mpi, node_ssh
-from azext_batchai.service.engine.local.containers import ContainerRuntime
+from azext_batchai.service.engine.local.containers import ContainerRuntime, Containers
 from azext_batchai.service.engine.local.environment import expand, node_environment, shell
 from azext_batchai.service.engine.local.folder_files import FolderFiles
 from azext_batchai.service.engine.local.mounts import mount, remove_later, remove_tree, run_later, unmount_below
+from azext_batchai.service.engine.local.ssh_far import FarNode
 from azext_batchai.service.engine.local.ssh_server import SshEndpoint, SshEndpointSpec
 from azext_batchai.service.engine.local.view import View
 from azext_batchai.service.engine.task import Command, Task
@@ -52,7 +53,9 @@ class LocalNode:
         self._making = threading.Lock()  # spare folders: nothing is to be made in a folder that is being removed
         self._removed = False
         self.is_connected = False  # whether what a job finds its only node by has been written
-        self.reach: tuple[str, ...] = ()  # what runs a command there, where the node is another machine
+        self.local: Path | None = None
+        self.containers: Callable[[], Containers | None] = lambda: ContainerRuntime.find(host)
+        self.far: FarNode | None = None
 
     @property
     def mounts(self) -> Path:
@@ -62,9 +65,19 @@ class LocalNode:
     def port(self) -> int:
         return self._endpoint.port if self._endpoint else 0
 
-    def place_on(self, environment: dict[str, str], interface: str, reach: tuple[str, ...]) -> None:
-        """The node is another machine: its environment, its network interface, and how something is run there."""
-        self.environment, self.interface, self.reach = environment, interface, reach
+    def place_on(
+        self, environment: dict[str, str], interface: str, far: FarNode | None, local: Path | None
+    ) -> None:
+        """The node is not this machine's own: its environment, its network interface, how something is run there where
+        it is another machine, and a folder that nobody else has."""
+        self.environment, self.interface, self.far, self.local = environment, interface, far, local
+        if local:
+            environment[mpi.LOCAL_VARIABLE] = str(local)
+
+    @property
+    def reach(self) -> tuple[str, ...]:
+        """What runs a command there, where the node is another machine."""
+        return self.far.reach if self.far else ()
 
     def is_there(self) -> bool:
         """Whether the node still has its folder."""
@@ -83,13 +96,16 @@ class LocalNode:
             remove_later(waste)
         run_later(self.prepare_spares)
         self._endpoint = await open_endpoint(
-            self.spec.node_id, self.view, self.root / "home", self.spec.login, self.environment, port, self.enter
+            self.spec.node_id, self.view, self.root / "home", self.spec.login, self.environment, port, self
         )
         return self._endpoint.port
 
-    def enter(self, argv: Sequence[str]) -> Sequence[str]:
-        """The command that runs `argv` in the node's home."""
-        return (*self.reach, *self.view.enter(argv, self.root / "home"))
+    def enter(self, argv: Sequence[str], terminal: bool = False) -> Sequence[str]:
+        """The command that runs `argv` in the node's home, there on a terminal where it has one here."""
+        home = self.root / "home"
+        if not self.far:
+            return self.view.enter(argv, home)
+        return self.far.run(argv, home, terminal)
 
     async def prepare(self, setup: NodeSetup, resume: bool) -> None:
         """Mount the volumes, then run the setup task. Raises TaskError."""
@@ -202,7 +218,7 @@ class LocalNode:
             self.discard(folder)
 
     async def _remove_containers(self, attempts: list[str]) -> None:
-        runtime = ContainerRuntime.find(self.host) if attempts else None
+        runtime = self.containers() if attempts else None
         if runtime:
             for attempt in attempts:
                 await runtime.remove(self.container(attempt))
@@ -226,11 +242,11 @@ async def open_endpoint(
     login: Login,
     environment: dict[str, str],
     port: int,
-    enter: Callable[[Sequence[str]], Sequence[str]] | None = None,
+    node: LocalNode | None = None,
 ) -> SshEndpoint:
     """An SSH endpoint whose host key lies in the folder of `view`; on another port where `port` is taken by now.
 
-    `enter` makes a command one that runs on the node, where the view alone does not.
+    `node` knows how a command is run there, where the view alone does not.
     """
     password_hash = login.password_hash
     spec = SshEndpointSpec(
@@ -241,7 +257,8 @@ async def open_endpoint(
         authorized_keys=login.public_keys,
         verify_password=(lambda given: check_password(given, password_hash)) if password_hash else None,
         environment=lambda: view.variables({**environment, "HOME": str(home), "PWD": str(home)}),
-        enter=enter or (lambda argv: view.enter(argv, home)),
+        enter=node.enter if node else (lambda argv, terminal: view.enter(argv, home)),
+        far=node.far if node else None,
         port=port,
     )
     try:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from azext_batchai.service.engine.local.ssh_far import FarNode
 from azext_batchai.service.engine.local.ssh_process_table import ProcessTable
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ class SshEndpointSpec:
         authorized_keys: public keys in OpenSSH's format.
         verify_password: tells whether a password is right; called in a thread. None: no password login.
         environment: returns the environment of a session; called for each.
-        enter: turns the arguments of a session's process into those that run it as the node sees itself.
+        enter: turns the arguments of a session's process into those that run it as the node sees itself; it is told
+            whether the client wants a terminal.
+        far: the node where it is another machine.
         port: 0 for any free one; always on 127.0.0.1.
     """
 
@@ -60,7 +63,8 @@ class SshEndpointSpec:
     authorized_keys: Sequence[str]
     verify_password: Callable[[str], bool] | None
     environment: Callable[[], Mapping[str, str]]
-    enter: Callable[[Sequence[str]], Sequence[str]] = tuple
+    enter: Callable[[Sequence[str], bool], Sequence[str]] = lambda argv, terminal: argv
+    far: FarNode | None = None
     port: int = 0
 
 
@@ -91,6 +95,7 @@ class SshEndpoint:
             home=spec.home,
             environment=spec.environment,
             enter=spec.enter,
+            far=spec.far,
             on_process=processes.add,
         )
         server = await listen(

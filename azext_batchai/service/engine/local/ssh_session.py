@@ -20,6 +20,7 @@ from typing import Any
 import asyncssh
 
 from azext_batchai.service.engine.local.ssh_connection import WaitingRoom
+from azext_batchai.service.engine.local.ssh_far import FarNode
 from azext_batchai.service.engine.local.ssh_process import SessionProcess
 from azext_batchai.service.engine.local.ssh_terminal import Terminal
 
@@ -27,6 +28,7 @@ PASSWORD_ATTEMPTS = 6  # a connection, as sshd
 _CLIENT_VARIABLES = re.compile(rb"LANG|LC_\w+")
 _SCP_PROTOCOL = re.compile(r"scp (-\w+ )*-\w*[tf]\w* ")  # how an scp client starts its other end
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_END_OF_FILE = b"\x04"
 _NOT_SHELLS = ("nologin", "false", "true", "sync")
 
 
@@ -39,7 +41,8 @@ class Access:
     verify_password: Callable[[str], bool] | None
     home: Path
     environment: Callable[[], Mapping[str, str]]
-    enter: Callable[[Sequence[str]], Sequence[str]]
+    enter: Callable[[Sequence[str], bool], Sequence[str]]
+    far: FarNode | None
     on_process: Callable[[SessionProcess], None]
     connections: set[asyncssh.SSHServerConnection] = field(default_factory=set)
     waiting: WaitingRoom = field(default_factory=WaitingRoom)
@@ -100,18 +103,24 @@ class NodeServer(asyncssh.SSHServer):
     def session_requested(self) -> NodeSession | bool:
         return False if self._access.closing else NodeSession(self._access)
 
-    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
-        return not self._access.closing
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
+        return self._connection_to(dest_host, str(dest_port))
 
-    def unix_connection_requested(self, dest_path: str) -> bool:
-        return not self._access.closing
+    def unix_connection_requested(self, dest_path: str) -> Any:
+        return self._connection_to(dest_path)
+
+    def _connection_to(self, *address: str) -> Any:
+        """True where this process may connect; else False, or a handler that connects from the node."""
+        if self._access.closing or not self._access.far:
+            return not self._access.closing
+        return self._access.far.connect(*address)
 
     def server_requested(self, listen_host: str, listen_port: int) -> bool:
         """Let the client listen on the node (-R), but never on an address that other machines reach."""
-        return listen_host in _LOOPBACK and not self._access.closing
+        return listen_host in _LOOPBACK and not self._access.closing and not self._access.far
 
     def unix_server_requested(self, listen_path: str) -> bool:
-        if self._access.closing or not _is_free(listen_path):
+        if self._access.closing or self._access.far or not _is_free(listen_path):
             return False
         self._listening_paths.append(listen_path)
         return True
@@ -145,13 +154,16 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
         if not self._is_first_request():
             return False
         self._command = command
-        self._transfer = bool(_SCP_PROTOCOL.match(command))
+        self._transfer = bool(_SCP_PROTOCOL.match(command)) and not self._access.far
         return True
 
     def subsystem_requested(self, subsystem: str) -> bool:
         if subsystem != "sftp" or not self._is_first_request():
             return False
-        self._transfer = True
+        if self._access.far and self._access.far.sftp_server:
+            self._command = f"exec {self._access.far.sftp_server}"
+        else:
+            self._transfer = True
         return True
 
     def session_started(self) -> None:
@@ -162,7 +174,7 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
         try:
             env = self._environment(channel)
             argv = _login_shell(env) if self._command is None else [_command_shell(env), "-c", self._command]
-            argv = list(self._access.enter(argv))
+            argv = list(self._access.enter(argv, self._wants_terminal))
             self._process = SessionProcess.start(self, argv, env, self._access.home, self._terminal(channel))
         except Exception as exc:  # whatever environment() may raise: the client must not wait for ever
             channel.write_stderr(f"This node cannot start a process: {exc}\r\n".encode(errors="replace"))
@@ -177,6 +189,9 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
             super().data_received(data, datatype)
 
     def eof_received(self) -> bool:
+        if self._process and self._access.far and self._wants_terminal:
+            self._process.write(_END_OF_FILE)  # for the terminal there: the one here hands everything on
+            return True
         if self._process:
             self._process.write_eof()
             return True  # keep the other direction open
@@ -274,7 +289,7 @@ class NodeSession(asyncssh.SSHServerProcess[bytes]):
         if self._wants_terminal:
             env["TERM"] = channel.get_terminal_type() or "dumb"
         agent = channel.get_agent_path()
-        if agent:
+        if agent and not self._access.far:
             env["SSH_AUTH_SOCK"] = agent
         return env
 

@@ -6,15 +6,19 @@ service talks to it through relay.py and a UNIX socket that only its user can op
     agent.py FOLDER NODE_NUMBER [INTERFACE]     FOLDER is the block's, on the file system that nodes share
 
 It writes FOLDER/agent.<number>.json when it is ready: {"version", "host", "socket", "address", "interface", "machine",
-"python", "environment"}. Protocol, one JSON object a line, each request with an "id" that its reply repeats:
+"python", "environment", "sftp_server"}. Protocol, one JSON object a line, each request with an "id" that its reply
+repeats:
 
   {"op": "fork", "request"}            -> {"pid"} | {"error"}            the request is runner.py's
+  {"op": "fork", "sealed", "key"}      -> the same                       the request is in a file (sealed.py)
   {"op": "find", "claim", "cookie"}    -> {"pid"}                        0 where that runner has ended
   {"op": "ended", "pid"}               -> {"folder"}   when the runner has ended; its task's, where it wrote exit.json
   {"op": "stop", "pid"}                -> {}
   {"op": "call", "argv", "seconds", "environment"} -> {"status", "said"}
   {"op": "kill", "mark"}               -> {}                             VARIABLE=VALUE of an environment
   {"op": "ports", "among", "count"}    -> {"ports"}                      free ones, of `among` where that is not empty
+  {"op": "pipes", "name", "pipes", "address", "token"} -> {"port"}       named pipes in a folder beside the socket; with
+      an address a pump of lines.py listens there. Those of other attempts ("ranks-ATTEMPT-...") go.
 """
 
 from __future__ import annotations
@@ -33,12 +37,22 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-import runner  # type: ignore[import-not-found]  # it lies beside this file where the agent runs
+import lines  # type: ignore[import-not-found]  # as the next two
+import old_python  # type: ignore[import-not-found]  # it lies beside this file where the agent runs
+import sealed  # type: ignore[import-not-found]
+
+old_python.provide()
+import runner  # type: ignore[import-not-found]  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     Json = dict[str, Any]
-VERSION = 1
+VERSION = 2  # 2: pipes, sealed requests
 _SIOCGIFADDR = 0x8915
+_SFTP_SERVERS = tuple(
+    f"/usr/{folder}/sftp-server" for folder in ("lib/openssh", "libexec/openssh", "lib/ssh", "libexec", "lib")
+)
 
 
 class _Connection:
@@ -101,6 +115,7 @@ class Agent:
         self._runners: dict[int, str] = {}  # pid -> folder of its task
         self._awaiting: dict[int, list[tuple[_Connection, int]]] = {}
         self._calls: dict[int, tuple[_Call, _Connection, int]] = {}
+        self._pumps: dict[str, int] = {}  # name of the folder of pipes -> pid
         self._selector = selectors.DefaultSelector()
         self._signals, self._wake = os.pipe()
         self._ending = False
@@ -143,6 +158,7 @@ class Agent:
             "machine": machine(),
             "python": sys.executable,
             "environment": dict(os.environ),
+            "sftp_server": next(filter(os.path.exists, _SFTP_SERVERS), ""),
         }
         temporary = os.path.join(self._folder, f"agent.{self._number}.new")
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
@@ -170,23 +186,32 @@ class Agent:
                 connection.send({"id": request["id"], **reply})
 
     def _op_fork(self, connection: _Connection, request: Json) -> Json:
-        task = {**request["request"], "lostMark": self._lost_mark, "agent": os.getpid()}
+        wanted = sealed.take(request["sealed"], request["key"]) if "sealed" in request else request["request"]
+        task = {**wanted, "lostMark": self._lost_mark, "agent": os.getpid()}
+        pid = self._fork(lambda: runner.become_runner(task))
+        self._runners[pid] = task["folder"]
+        return {"pid": pid}
+
+    def _fork(self, then: Callable[[], None]) -> int:
+        """A child that has nothing of ours, and ends when it is through; its pid."""
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # none may be lost between two handlers
         pid = os.fork()
         if pid == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-            for key in list(self._selector.get_map().values()):
-                os.close(key.fd)
-            os.close(self._wake)
-            null = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1, 2):
-                os.dup2(null, descriptor)
-            runner.become_runner(task)
+            try:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+                for key in list(self._selector.get_map().values()):
+                    os.close(key.fd)
+                os.close(self._wake)
+                null = os.open(os.devnull, os.O_RDWR)
+                for descriptor in (0, 1, 2):
+                    os.dup2(null, descriptor)
+                then()
+            finally:
+                os._exit(1)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        self._runners[pid] = task["folder"]
-        return {"pid": pid}
+        return pid
 
     def _op_find(self, connection: _Connection, request: Json) -> Json:
         """P3 is checked here, on the node: boot, pid, start time and cookie must fit."""
@@ -224,6 +249,30 @@ class Agent:
     def _op_ports(self, connection: _Connection, request: Json) -> Json:
         return {"ports": free_ports(request["among"], request["count"])}
 
+    def _op_pipes(self, connection: _Connection, request: Json) -> Json:
+        name = request["name"]
+        attempt = name.rpartition("-")[0]
+        for other in os.listdir(self._place):
+            if other.startswith("ranks-") and other.rpartition("-")[0] != attempt:
+                if other in self._pumps:
+                    os.kill(self._pumps[other], signal.SIGKILL)
+                shutil.rmtree(os.path.join(self._place, other), ignore_errors=True)
+        paths = [os.path.join(self._place, name, pipe) for pipe in request["pipes"]]
+        os.makedirs(os.path.join(self._place, name), exist_ok=True)
+        for path in paths:
+            if not os.path.exists(path):
+                os.mkfifo(path, 0o600)
+        if not request["address"]:
+            return {"port": 0}
+        if name in self._pumps:  # asked for again: nobody has been told of the first one's port
+            os.kill(self._pumps[name], signal.SIGKILL)
+        listener = socket.socket()
+        listener.bind((request["address"], 0))
+        listener.listen(8)
+        self._pumps[name] = self._fork(lambda: lines.pump(paths, listener, request["token"]))
+        with listener:
+            return {"port": listener.getsockname()[1]}
+
     def _on_signals(self, received: bytes) -> None:
         if signal.SIGTERM in received and not self._ending:
             self._ending = True
@@ -238,6 +287,7 @@ class Agent:
                 return
             if pid == 0:
                 return
+            self._pumps = {name: pump for name, pump in self._pumps.items() if pump != pid}
             folder = self._runners.pop(pid, "")
             for connection, number in self._awaiting.pop(pid, ()):
                 connection.send({"id": number, "folder": "" if status else folder})

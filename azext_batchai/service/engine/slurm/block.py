@@ -34,7 +34,8 @@ _REFUSED_SECONDS = (5.0, 15.0, 60.0, 300.0)
 _QUICK_SECONDS = 30.0  # how long a new block is looked at more often than Slurm is asked
 _LOOK_SECONDS = 0.05
 _QUIET_SECONDS = 30.0  # between two looks at a block whose agents can all be reached
-_ENDING_SECONDS = 0.2
+_FIRST_SECONDS = 3.0  # before Slurm is asked about a new block: free nodes have told of themselves by then
+_ENDING_SECONDS = 0.3  # from scancel to a look at what has become of it
 _AGENT_SECONDS = 120.0  # from a job that runs to agents that answer
 _NO_FOLDER = "batchai: SharedFolderMissing"
 
@@ -206,12 +207,17 @@ class Block:
         Raises TaskError where the nodes cannot be used.
         """
         quick_until, running_since = clock.monotonic() + _QUICK_SECONDS, 0.0
+        patience = _FIRST_SECONDS
         while True:
             # Looking for files is cheap: free nodes are there before Slurm has been asked about them again.
-            pause = clock.monotonic() + SECONDS
+            pause = clock.monotonic() + patience
             while not self._greet() and clock.monotonic() < min(quick_until, pause):
                 await asyncio.sleep(_LOOK_SECONDS)
-            ready = self._greet()
+            ready, patience = self._greet(), SECONDS
+            known = self._own(self._queue.latest.get(self.job))
+            if ready and known and known.has_nodes:  # asked about for another block: its agents say that it still has
+                self.waits_for, self.expires = "", known.ends
+                return True
             snapshot = await self._queue.after(0 if ready or quick_until > pause else SECONDS)
             if snapshot is None:
                 continue
@@ -223,7 +229,7 @@ class Block:
                 self.waits_for = "" if entry.reason == "None" else entry.reason
                 continue
             self.waits_for = ""
-            if entry.state not in commands.RUNNING:
+            if not entry.has_nodes:
                 continue
             if ready:
                 self.expires = entry.ends
@@ -263,7 +269,7 @@ class Block:
     def _failure(self, entry: QueuedBlock) -> TaskError:
         output, hosts = self._output(), ", ".join(sorted(entry.hosts))
         if _NO_FOLDER in output or not (self.folder / "output").exists():
-            home = self.folder.parents[1]
+            home = self.folder.parents[2]
             node = output.partition(f"{_NO_FOLDER} on ")[2].split("\n")[0] or hosts
             return TaskError(
                 "SharedFolderMissing",
@@ -283,7 +289,7 @@ class Block:
             relay = commands.step(self.job, greeting.host) + [
                 greeting.python, "-B", str(self._programs / "relay.py"), greeting.socket,
             ]  # fmt: skip
-            self.hosts[number] = SlurmHost(relay, self._poked.set)
+            self.hosts[number] = SlurmHost(relay, self._poked.set, greeting.version)
             self.hosts[number].connect()
         self._watching = asyncio.get_running_loop().create_task(self._watch(adopted))
 
@@ -303,9 +309,8 @@ class Block:
                 continue
             entry = self._own(snapshot.get(self.job))
             if entry and entry.state in commands.ENDING:
-                wait = _ENDING_SECONDS
                 continue
-            if not entry or entry.state not in commands.RUNNING:
+            if not entry or not entry.has_nodes:
                 self._lose_all(entry.state if entry else "")
                 return
             self.expires = entry.ends
@@ -344,7 +349,7 @@ class Block:
                 return
             snapshot = await self._queue.certain()
         entry = self._own(snapshot.get(self.job))
-        if not entry or entry.state not in commands.RUNNING:
+        if not entry or not entry.has_nodes:
             self.ended_by = self.ended_by or (entry.state if entry else "")
             self._poked.set()
             for host in self.hosts.values():
@@ -391,16 +396,14 @@ class Block:
     async def _cancel(self) -> None:
         """Cancel whatever has its name, until Slurm says that there is nothing."""
         await self._no_sbatch()
-        wait = 0.0
         while True:
-            snapshot = await self._queue.after(wait)
-            wait = min(wait + _ENDING_SECONDS, SECONDS)
-            if snapshot is None:
-                continue
-            left = [entry for entry in snapshot.values() if entry.name == self.name and not entry.is_over]
-            if not left:
-                return
             try:
-                await commands.cancel([entry.job for entry in left if entry.state not in commands.ENDING])
+                await commands.cancel_named(self.name)
+                snapshot = await self._queue.after(_ENDING_SECONDS)
             except SlurmError as exc:
                 log.warning("scancel: %s", exc)
+                snapshot = await self._queue.after(SECONDS)
+            if snapshot is not None and not any(
+                entry.name == self.name and not entry.is_over for entry in snapshot.values()
+            ):
+                return

@@ -23,10 +23,16 @@ _UNAVAILABLE = re.compile(
     r"|Failed to connect|no answer",
     re.IGNORECASE,
 )
-# States of a job that holds nodes or will: the long names that squeue writes.
-WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
-RUNNING = ("RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
+# States of jobs, the long names that squeue writes. One that a later release may have is taken for that of a job which
+# has its nodes: nothing is lost by a name.
+WAITING = (
+    "PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD", "EXPEDITING",
+)  # fmt: skip
 ENDING = ("COMPLETING",)
+OVER = (
+    "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY",
+    "REVOKED", "LAUNCH_FAILED", "RECONFIG_FAIL",
+)  # fmt: skip
 
 
 class SlurmError(Exception):
@@ -50,7 +56,11 @@ class QueuedBlock:
 
     @property
     def is_over(self) -> bool:
-        return self.state not in WAITING + RUNNING + ENDING
+        return self.state in OVER
+
+    @property
+    def has_nodes(self) -> bool:
+        return self.state not in WAITING + ENDING + OVER
 
 
 Snapshot = Mapping[int, QueuedBlock]
@@ -104,28 +114,38 @@ async def submit(options: Sequence[str], script: str, keep: Sequence[int] = ()) 
 
 async def queue() -> Snapshot:
     """Our user's jobs, also those that ended a short while ago. Raises SlurmError."""
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    text = await run(["squeue", "-h", "-t", "all", "-u", user, "-o", _FORMAT])
+    text = await run(["squeue", "-h", "-t", "all", "-u", _user(), "-o", _FORMAT])
     entries = [entry for entry in map(parse, text.splitlines()) if entry]
     return {entry.job: entry for entry in entries}
 
 
 async def cancel(jobs: Sequence[int]) -> None:
     """End jobs; one that has ended already is no error. Raises SlurmError where nobody answers."""
-    if not jobs:
-        return
+    await _cancel(*map(str, jobs))
+
+
+async def cancel_named(name: str) -> None:
+    """The same for our user's jobs of a name."""
+    await _cancel(f"--name={name}", f"--user={_user()}")
+
+
+async def _cancel(*which: str) -> None:
     try:
-        await run(["scancel", *map(str, jobs)])
+        await run(["scancel", *which])
     except SlurmError as exc:
         if exc.unavailable:
             raise
+
+
+def _user() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 def step(job: int, host: str, *options: str) -> list[str]:
     """The beginning of a command that runs something on a node of a job, beside what runs there."""
     return [
         shutil.which("srun") or "srun", f"--jobid={job}", "--overlap", f"--nodelist={host}", "--nodes=1", "--ntasks=1",
-        "--quiet", "--mpi=none", "--input=all", "--chdir=/", *options,
+        "--quiet", "--mpi=none", "--chdir=/", *options,
     ]  # fmt: skip
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import base64
+import json
 import os
-import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,21 +30,22 @@ from azext_batchai.service.engine.local.environment import node_environment
 from azext_batchai.service.engine.local.folder_files import FolderFiles
 from azext_batchai.service.engine.local.job_site import LocalSite
 from azext_batchai.service.engine.local.node import LocalNode
+from azext_batchai.service.engine.local.ssh_far import FarNode
 from azext_batchai.service.engine.local.view import View
-from azext_batchai.service.engine.slurm import commands
+from azext_batchai.service.engine.slurm import commands, programs
 from azext_batchai.service.engine.slurm.block import Block, name_of
+from azext_batchai.service.engine.slurm.containers import containers_of
 from azext_batchai.service.engine.slurm.host import Greeting, SlurmHost
 from azext_batchai.service.engine.slurm.job import SlurmJob
 from azext_batchai.service.engine.slurm.options import options_of
 from azext_batchai.service.engine.slurm.profile import Profile, ProfileError
 from azext_batchai.service.engine.slurm.queue import SlurmQueue
+from azext_batchai.service.engine.slurm.rank_pipes import SlurmPipes, Station
 from azext_batchai.service.settings import Settings
 
 _FRESH_SECONDS = 60.0  # a job that starts so soon after its nodes has had all the time that there is
 _SETTLE_SECONDS = 2.0  # for a job to be taken up, or to end, whose node is lost
 _REMOVAL_SECONDS = 10.0
-_HERE = Path(__file__).parent
-_PROGRAMS = (_HERE / "agent.py", _HERE / "relay.py", _HERE.parent / "local" / "runner.py")
 
 
 class SlurmEngine:
@@ -63,8 +65,10 @@ class SlurmEngine:
         self._blocks: dict[str, Block] = {}  # by the ids of their nodes
         self._nodes: dict[str, LocalNode] = {}
         self._hosts: dict[str, SlurmHost] = {}
+        self._stations: dict[str, Station] = {}
         self._begun: dict[str, float] = {}  # when a node was given, where this service has seen it
         self._runs: list[SlurmJob] = []
+        self._installed: Path | None = None
 
     @property
     def node_idle_seconds(self) -> float | None:
@@ -72,6 +76,12 @@ class SlurmEngine:
             return self._profile().node_idle_seconds
         except ProfileError:
             return None
+
+    def _programs(self) -> Path:
+        """Where nodes find what they run; looked for again where somebody has removed it."""
+        if not self._installed or not self._installed.is_dir():
+            self._installed = programs.install(self._root)
+        return self._installed
 
     async def start(self) -> None:
         pass  # nothing costs anything before a cluster wants it
@@ -118,18 +128,6 @@ class SlurmEngine:
         now = clock.monotonic()
         self._begun.update({spec.node_id: now for spec in block})
 
-    def _programs(self) -> Path:
-        """Agent, relay and runner in the state folder, where nodes find them; of each release its own (P8)."""
-        texts = [program.read_bytes() for program in _PROGRAMS]
-        folder = self._root / f"agent-{hashlib.sha256(b''.join(texts)).hexdigest()[:12]}"
-        if not folder.is_dir():
-            temporary = folder.with_name(f"{folder.name}.{os.getpid()}")
-            temporary.mkdir(parents=True, exist_ok=True)
-            for program in _PROGRAMS:
-                shutil.copy(program, temporary)
-            temporary.rename(folder)
-        return folder
-
     async def _open(self, block: Block, spec: NodeSpec, inner_key: str) -> Allocation:
         number = block.node_ids.index(spec.node_id) if spec.node_id in block.node_ids else -1
         greeting = block.greetings.get(number) or _unknown(spec)
@@ -141,6 +139,16 @@ class SlurmEngine:
         configuration = greeting.environment.get("SLURM_CONF")  # a node's own processes are not told of it
         enter = ["/usr/bin/env", f"SLURM_CONF={configuration}"] if configuration else []
         enter += commands.step(block.job, greeting.host)
+        session = str(self._programs() / "session.py")
+        far = FarNode(
+            tuple(enter),
+            lambda spec: [
+                *(sys.executable, "-I", "-S", session, "here"),
+                *(*enter, greeting.python, "-B", session, "there"),
+                base64.b64encode(json.dumps(spec).encode()).decode(),
+            ],
+            greeting.sftp_server,
+        )
         login = replace(spec.login, public_keys=(*spec.login.public_keys, inner_key))
         devices = greeting.environment.get("CUDA_VISIBLE_DEVICES", "")
         gpus = tuple(range(len([device for device in devices.split(",") if device])))
@@ -155,8 +163,17 @@ class SlurmEngine:
         environment = node_environment(node.root, spec.node_id, gpus, {**os.environ, **greeting.environment})
         if devices:
             environment["CUDA_VISIBLE_DEVICES"] = environment["NVIDIA_VISIBLE_DEVICES"] = devices
-        node.place_on(environment, "lo" if same_machine else greeting.interface, () if same_machine else tuple(enter))
+        node.place_on(
+            environment,
+            "lo" if same_machine else greeting.interface,
+            None if same_machine else far,
+            greeting.local if greeting.socket else None,
+        )
         self._nodes[spec.node_id], self._hosts[spec.node_id] = node, host
+        step, machine = tuple(enter), dict(greeting.environment)
+        node.containers = lambda: containers_of(self._containers(), host, step, machine, self._root / "images")
+        own_address = "127.0.0.1" if same_machine else greeting.address
+        self._stations[spec.node_id] = Station(host, greeting, own_address)
         port = await node.open(spec.held.get("port", 0))
         return Allocation(
             address=loopback_address(spec.number) if same_machine else greeting.address,
@@ -166,6 +183,12 @@ class SlurmEngine:
             expires=block.expires,
             held={"job": block.job, "block": block.name, "host": greeting.host, "port": port},
         )
+
+    def _containers(self) -> str:
+        try:
+            return self._profile().containers
+        except ProfileError:
+            return ""
 
     def pending_reason(self, node_id: str) -> str | TaskError:
         block = self._blocks.get(node_id)
@@ -201,7 +224,7 @@ class SlurmEngine:
             view = View(self._settings.home / "nodes" / node_id)
             node = LocalNode(spec, (), view, gone, self.files, self._settings.kill_grace_seconds)
         await node.remove()
-        for known in (self._blocks, self._hosts, self._begun):
+        for known in (self._blocks, self._hosts, self._stations, self._begun):
             known.pop(node_id, None)
 
     def left(self) -> list[str]:
@@ -266,7 +289,8 @@ class SlurmEngine:
                 return None
             return TaskError("WallTimeExceeded", "The job did not end in the time that its nodes were given for")
 
-        site = LocalSite(plan, nodes, self._settings.kill_grace_seconds, self._node_key)
+        pipes = SlurmPipes([self._stations[node_id] for node_id in plan.node_ids], self._programs())
+        site = LocalSite(plan, nodes, self._settings.kill_grace_seconds, self._node_key, pipes)
         run = SlurmJob(JobRun(plan, site), plan.node_ids, look, is_lost, out_of_time)
         self._runs = [other for other in self._runs if not other.decided.is_set()] + [run]
         return run

@@ -13,12 +13,13 @@ from typing import Any
 
 from azext_batchai.service.engine.base import TaskError
 from azext_batchai.service.engine.host import Handle, NotStarted
-from azext_batchai.service.engine.slurm import commands
+from azext_batchai.service.engine.slurm import commands, sealed
 from azext_batchai.service.engine.slurm.relay import NO_AGENT
 
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = (0.05, 0.2, 1.0, 5.0)
+_FIRST_THAT_UNSEALS = 2
 _CLOSE_SECONDS = 2.0
 _FILE_SECONDS = 10.0  # how long a shared file system may take to show what another machine has written
 
@@ -35,12 +36,21 @@ class Greeting:
     machine: str
     python: str
     environment: Mapping[str, str]
+    sftp_server: str = ""
+
+    @property
+    def local(self) -> Path:
+        """A folder that only this node has."""
+        return Path(self.socket).parent
 
     @classmethod
     def read(cls, path: Path) -> Greeting:
         """Raises OSError, ValueError, KeyError."""
         content = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{name: content[name] for name in cls.__dataclass_fields__})
+        missing = [name for name in cls.__dataclass_fields__ if name not in content and name != "sftp_server"]
+        if missing:
+            raise KeyError(missing[0])
+        return cls(**{name: content[name] for name in cls.__dataclass_fields__ if name in content})
 
 
 class _ChannelLost(Exception):
@@ -51,10 +61,12 @@ class SlurmHost:
     """See `engine.host.Host`. Calls wait while the channel is away, and end when the node is lost.
 
     `relay` is the command that connects us; `on_silence` is called when the channel is lost: is the node, too?
+    `version` is the agent's.
     """
 
-    def __init__(self, relay: Sequence[str], on_silence: Callable[[], None]) -> None:
+    def __init__(self, relay: Sequence[str], on_silence: Callable[[], None], version: int = 0) -> None:
         self._relay = tuple(relay)
+        self._seals = version >= _FIRST_THAT_UNSEALS
         self._on_silence = on_silence
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[None] | None = None
@@ -110,8 +122,11 @@ class SlurmHost:
     # engine.host.Host
 
     async def fork(self, request: Mapping[str, Any]) -> Handle | None:
+        message = {"op": "fork", "request": dict(request)}
+        if self._seals:
+            message = {"op": "fork", **sealed.write(Path(request["folder"]) / f"request.{request['cookie']}", request)}
         try:
-            reply = await self._once({"op": "fork", "request": dict(request)})
+            reply = await self._once(message)
         except _ChannelLost:
             raise NotStarted("the channel to the node's agent was lost") from None
         if reply is None:
@@ -157,6 +172,14 @@ class SlurmHost:
     async def free_ports(self, among: Sequence[int], count: int) -> list[int]:
         reply = await self._ask({"op": "ports", "among": list(among), "count": count})
         return reply["ports"] if reply else []
+
+    async def make_pipes(self, name: str, pipes: Sequence[str], address: str, token: str) -> int | None:
+        """Named pipes in a folder of the node's own; the port of the pump at `address`, 0 without one, None if lost."""
+        request = {"op": "pipes", "name": name, "pipes": list(pipes), "address": address, "token": token}
+        reply = await self._ask(request)
+        if reply and "error" in reply:
+            raise TaskError("TaskStartFailed", "The ranks' output cannot be brought together", {"Info": reply["error"]})
+        return reply["port"] if reply else None
 
     # The channel
 

@@ -17,8 +17,8 @@ from azext_batchai.service.engine.slurm.profile import Profile
 _WAIT_SECONDS = 30  # for a free node
 _NOT_FOR_SRUN = ("--no-requeue", "--open-mode=append")
 _ON_THE_NODE = """[ "$(cat {file})" = {value} ] || {{ echo "{folder} is not there on $(hostname)" >&2; exit 1; }}
-{python} -c 'import sys; sys.exit(sys.version_info < (3, 8))' ||
-    {{ echo "{python} is not Python 3.8 or newer" >&2; exit 1; }}
+{python} -c 'import sys; sys.exit(sys.version_info < (3, 6))' ||
+    {{ echo "{python} is not Python 3.6 or newer" >&2; exit 1; }}
 echo "$(hostname): $({python} -V 2>&1)"
 """
 

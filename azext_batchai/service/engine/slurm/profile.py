@@ -22,6 +22,9 @@ _OURS = (
 )  # fmt: skip
 
 
+CONTAINERS = ("podman", "apptainer", "pyxis")
+
+
 class ProfileError(Exception):
     """engines.json cannot be used; the message names the file and the key."""
 
@@ -56,6 +59,7 @@ class Profile:
     prologue: str = ""
     interface: str = ""
     python: str = "python3"
+    containers: str = ""
     extra: tuple[str, ...] = ()
 
     @property
@@ -115,8 +119,8 @@ def _profile(path: Path, name: str, entry: Any) -> Profile:
         given = _placement(inner)
         low = Placement(*(getattr(given, key) or getattr(placement, key) for key in _PLACEMENT))
     containers = reader.text("containers")
-    if containers not in ("", "podman"):
-        raise reader.wrong("containers", 'must be "podman": this release runs no other on Slurm')
+    if containers and containers not in CONTAINERS:
+        raise reader.wrong("containers", f"must be one of {', '.join(CONTAINERS)}")
     return Profile(
         name=name,
         placement=placement,
@@ -128,6 +132,7 @@ def _profile(path: Path, name: str, entry: Any) -> Profile:
         prologue=reader.text("prologue"),
         interface=reader.word("interface"),
         python=reader.text("python") or "python3",
+        containers=containers,
         extra=reader.options("extra"),
     )
 

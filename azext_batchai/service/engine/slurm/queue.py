@@ -11,19 +11,19 @@ from azext_batchai.service.engine.slurm.commands import SlurmError, Snapshot
 
 log = logging.getLogger(__name__)
 
-SECONDS = 1.0  # between two looks of those who wait
-_URGENT_SECONDS = 0.2
+SECONDS = 1.0  # between two looks at least, whoever waits: many users share one controller
 
 
 class SlurmQueue:
-    """`trouble` says why there was no answer at the last time, '' where there was one."""
+    """`trouble` says why there was no answer at the last time, '' where there was one; `latest` is the last answer."""
 
     def __init__(self) -> None:
         self.trouble = ""
+        self.latest: Snapshot = {}
         self._waiting: dict[asyncio.Future[Snapshot | None], float] = {}
         self._asking: asyncio.Task[None] | None = None
         self._sooner = asyncio.Event()
-        self._last = 0.0
+        self._last = -SECONDS
 
     async def after(self, seconds: float) -> Snapshot | None:
         """The queue as it is `seconds` from now, or earlier where somebody else wants to know; None for no answer."""
@@ -36,6 +36,7 @@ class SlurmQueue:
             return await future
         finally:
             self._waiting.pop(future, None)
+            self._sooner.set()  # perhaps nobody wants to know any more
 
     async def certain(self) -> Snapshot:
         """The queue as it is now, awaited for as long as nobody answers."""
@@ -51,7 +52,7 @@ class SlurmQueue:
     async def _ask(self) -> None:
         while self._waiting:
             self._sooner.clear()
-            due = max(min(self._waiting.values()), self._last + _URGENT_SECONDS)
+            due = max(min(self._waiting.values()), self._last + SECONDS)
             wait = due - clock.monotonic()
             if wait > 0:
                 try:
@@ -64,7 +65,7 @@ class SlurmQueue:
             asked = list(self._waiting)
             snapshot = None
             try:
-                snapshot = await commands.queue()
+                snapshot = self.latest = await commands.queue()
                 self.trouble = ""
             except SlurmError as exc:
                 if not self.trouble:
