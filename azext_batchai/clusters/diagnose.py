@@ -18,7 +18,7 @@ def examine(client: Any, cluster: Any, names: tuple[str, str, str]) -> dict[str,
         "state": cluster.allocation_state,
         "scale": _scale(cluster.scale_settings),
         "nodes": counts,
-        "problems": [_problem(client, names, error) for error in cluster.errors or []],
+        "problems": [_problem(client, cluster, error) for error in cluster.errors or []],
     }
     found["shortage"] = _shortage(cluster, counts)
     found["next"] = _next(found, cluster, names)
@@ -55,7 +55,7 @@ def _problem_lines(problem: dict[str, Any]) -> list[str]:
     return text
 
 
-def _problem(client: Any, names: tuple[str, str, str], error: Any) -> dict[str, Any]:
+def _problem(client: Any, cluster: Any, error: Any) -> dict[str, Any]:
     details = {detail.name: detail.value or "" for detail in error.details or []}
     node = details.pop("NodeId", "")
     return {
@@ -63,21 +63,21 @@ def _problem(client: Any, names: tuple[str, str, str], error: Any) -> dict[str, 
         "message": (error.message or "").rstrip("."),
         "node": node,
         "details": details,
-        "output": _setup_output(client, names, node) if error.code == "SetupTaskFailed" and node else [],
+        "output": _setup_output(client, cluster, node) if error.code == "SetupTaskFailed" and node else [],
     }
 
 
-def _setup_output(client: Any, names: tuple[str, str, str], node: str) -> list[dict[str, Any]]:
+def _setup_output(client: Any, cluster: Any, node: str) -> list[dict[str, Any]]:
     """The last lines of what the setup task wrote on the node, where that is on a share or in a container."""
     from azure.cli.core.azclierror import AzCLIError
     from azure.core.exceptions import AzureError
 
-    from azext_batchai.custom.cluster_file import list_files
+    from azext_batchai.custom.cluster_file import setup_files
     from azext_batchai.jobs.logs import last_lines
     from azext_batchai.jobs.stream import JobFile
 
     try:
-        files = [file for file in list_files(client, *names) if node in file["name"] and file["size"]]
+        files = [file for file in setup_files(client, False, cluster) if node in file["name"] and file["size"]]
         return [
             {
                 "name": file["name"],

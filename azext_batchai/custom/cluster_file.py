@@ -30,10 +30,18 @@ def list_files(
 ) -> list[dict[str, Any]]:
     """List a folder of the setup task's output; the keys are those that the command has always had."""
     cluster = client.clusters.get(resource_group_name, workspace_name, cluster_name)
+    return setup_files(client, clients.is_local(cmd.cli_ctx), cluster, str(path), int(expiry))
+
+
+def setup_files(client: Any, is_local: bool, cluster: Any, path: str = ".", expiry: int = 60) -> list[dict[str, Any]]:
+    """A folder of the output of an SDK Cluster's setup task, with links for `expiry` minutes; [] where it has none.
+
+    `is_local`: a person at a terminal is told the folder of this machine.
+    """
     task = cluster.node_setup.setup_task if cluster.node_setup else None
     if not task:
         return []
-    place = _locate(client, clients.is_local(cmd.cli_ctx), cluster, task, str(path))
+    place = _locate(client, is_local, cluster, task, path)
     if place.local and sys.stderr.isatty():
         logger.warning("These files are in %s", place.local)
     try:
@@ -49,7 +57,7 @@ def list_files(
     return [
         {
             "name": entry.name,
-            "download_url": None if entry.is_folder else place.folder.link(entry, place.path, int(expiry)),
+            "download_url": None if entry.is_folder else place.folder.link(entry, place.path, expiry),
             "is_directory": entry.is_folder,
             "size": entry.size,
         }
