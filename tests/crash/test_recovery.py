@@ -248,7 +248,7 @@ def test_a_node_that_was_leaving_goes_with_all_that_runs_there(crashes: Crashes)
 
 
 def test_a_new_cluster_has_its_initial_nodes(crashes: Crashes) -> None:
-    crashes.restart(at="after COMMIT:2")
+    crashes.restart(at="after COMMIT:3")
     scale = {"autoScale": {"minimumNodeCount": 0, "initialNodeCount": 2, "maximumNodeCount": 2}}
     body = crashes.cluster_body(scaleSettings=scale)
     with pytest.raises(OSError):

@@ -33,7 +33,7 @@ def test_a_new_state_gets_a_key(store: Store, key: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"x", b"x" * 31, b"x" * 33])
 def test_a_damaged_key_is_refused_and_left_alone(store: Store, key: Path, content: bytes) -> None:
     key.write_bytes(content)
-    with pytest.raises(StateError, match=r"secrets\.key.*Restore it from a backup, or .* run 'az batchai local reset'"):
+    with pytest.raises(StateError, match=r"secrets\.key.*Restore it from a backup, or .*`az batchai local reset`"):
         Vault(store, key)
     assert key.read_bytes() == content
 
