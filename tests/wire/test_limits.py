@@ -71,11 +71,11 @@ def test_idle_connections_do_not_keep_others_out(home: Path, sockets: contextlib
 def test_where_all_connections_are_at_work_one_more_is_told(home: Path, sockets: contextlib.ExitStack) -> None:
     service = Service(home)
     assert service.start(open_files=64)["status"] == "ready"
-    at_work = [connect(service, sockets) for _ in range(32)]
-    for connection in at_work:
-        connection.sendall(half_a_request(service, 2, "Expect: 100-continue\r\n"))
-    for connection in at_work:  # one that was still idle would make room
-        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    at_work = []
+    for _ in range(32):  # one after the other: one that was still idle would make room for the next
+        at_work.append(connect(service, sockets))
+        at_work[-1].sendall(half_a_request(service, 2, "Expect: 100-continue\r\n"))
+        assert at_work[-1].recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
     refused = []
 
     def full() -> bool:
