@@ -53,5 +53,5 @@ def missing(toolkit: str, key: str, settings: Mapping[str, Any], nodes: int) -> 
 def _full_name(registry: Mapping[str, Any]) -> str:
     """The image as the runtime knows it, with its registry where one is said."""
     image = str(registry.get("image") or "")
-    host = str(registry.get("serverUrl") or "").split("://")[-1].rstrip("/")
+    host = str(registry.get("serverUrl") or "").rpartition("://")[2].rstrip("/")
     return image if not host or image.startswith(f"{host}/") else f"{host}/{image}"

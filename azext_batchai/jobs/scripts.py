@@ -20,7 +20,8 @@ _PATH = re.compile(r"\$(?:\{(?P<braced>\w+)\}|(?P<plain>\w+))/(?P<rest>[^$`*?\[{
 _ROOTS = (CLUSTER_ROOT, JOB_ROOT)
 _INPUT = "$AZ_BATCHAI_INPUT_"
 _STARTERS = re.compile(
-    r"(.*/)?(python[\d.]*|bash|sh|Rscript|julia|perl|node|torchrun|accelerate|mpirun|mpiexec|horovodrun|exec|env|nohup|time)"
+    r"(.*/)?(python[\d.]*|bash|sh|Rscript|julia|perl|node|torchrun|accelerate|mpirun|mpiexec|horovodrun"
+    r"|exec|env|nohup|time)"
 )
 _SCRIPT = re.compile(r".*\.(py|sh|bash|R|r|jl|pl|js|lua)")
 _DEEPEST = 2  # folders below a mount that a misplaced script is looked for in

@@ -171,7 +171,7 @@ def deaf(service: Service) -> Exception:
 
 
 def request(
-    service: Service, method: str, path: str, body: Any = None, slow: bool = False, timeout: float = PATIENCE_SECONDS
+    service: Service, method: str, path: str, body: Any = None, *, slow: bool = False, timeout: float = PATIENCE_SECONDS
 ) -> dict[str, Any]:
     """Ask the service itself (not Batch AI): `/_local/...`.
 
