@@ -133,7 +133,7 @@ class LocalHost:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             env=environment,
-            preexec_fn=_go_with_parent,
+            preexec_fn=go_with_parent,
         )
         try:
             _, said = await asyncio.wait_for(process.communicate(), seconds)
@@ -161,7 +161,7 @@ class LocalHost:
             await self._process.wait()
 
 
-def _go_with_parent() -> None:
+def go_with_parent() -> None:
     """What a killed service was doing here must not go on beside what the next one does; its own children stay."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -19,6 +19,7 @@ from azext_batchai.service.engine.base import TaskError, Volume
 from azext_batchai.service.engine.host import Host
 from azext_batchai.service.engine.local.environment import shell
 from azext_batchai.service.engine.local.folder_files import FolderFiles
+from azext_batchai.service.engine.local.host import go_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,13 @@ def _remove_waste() -> None:
     if not any(map(_mounted_below, {root.parent for root in roots})):
         command = ["rm", "-rf", "--one-file-system", "--", *map(str, roots)]
         try:
-            subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+                preexec_fn=go_with_parent,
+            )
         except OSError as exc:
             log.info("rm cannot be run: %s", exc)
     for root in roots:
