@@ -12,6 +12,7 @@ from starlette.responses import Response
 from azext_batchai.service.storage import content, uploads
 from azext_batchai.service.storage.faults import bad_input
 from azext_batchai.service.storage.storage_call import StorageCall
+from azext_batchai.service.storage.xml_body import parsed
 
 _MOST = 5
 _TERMS = {"Start": "st", "Expiry": "se", "Permission": "sp"}
@@ -41,13 +42,7 @@ async def write(call: StorageCall) -> Response:
 
 
 def _parse(body: bytearray) -> dict[str, dict[str, str]]:
-    try:
-        text = body.decode("utf-8-sig")
-        if "<!" in text:  # no document type: entities could be defined there and grow without bound
-            raise ValueError
-        root = ElementTree.fromstring(text)
-    except (ValueError, ElementTree.ParseError):
-        raise bad_input("The access policies are no valid XML.", "InvalidXmlDocument") from None
+    root = parsed(body, "The access policies are no valid XML.")
     policies = {}
     for entry in root.iterfind("SignedIdentifier"):
         name = entry.findtext("Id") or ""

@@ -20,11 +20,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
-from xml.etree import ElementTree
 
 from azext_batchai.service.storage import uploads
 from azext_batchai.service.storage.faults import StorageFault, bad_input
 from azext_batchai.service.storage.layout import StorageLayout
+from azext_batchai.service.storage.xml_body import parsed
 
 _FOLDER = "blocks"
 _KEPT_SECONDS = 7 * 24 * 3600
@@ -232,13 +232,7 @@ def block_name(identifier: str) -> str:
 
 def block_list(body: bytearray) -> list[str]:
     """The names of the blocks of which a blob is to be made. Raises StorageFault."""
-    try:
-        text = body.decode("utf-8-sig")
-        if "<!" in text:  # no document type: entities could be defined there and grow without bound
-            raise ValueError
-        root = ElementTree.fromstring(text)
-    except (ValueError, ElementTree.ParseError):
-        raise bad_input("The block list is no valid XML.", "InvalidXmlDocument") from None
+    root = parsed(body, "The block list is no valid XML.")
     if root.tag != "BlockList" or any(child.tag not in _LISTS for child in root):
         raise bad_input("The body must be a BlockList of Latest, Uncommitted and Committed.", "InvalidXmlDocument")
     if len(root) > _MOST:

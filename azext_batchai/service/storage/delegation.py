@@ -19,6 +19,7 @@ from azext_batchai.service.storage.dates import signed_date
 from azext_batchai.service.storage.faults import bad_input, forbidden
 from azext_batchai.service.storage.layout import FILES
 from azext_batchai.service.storage.storage_call import StorageCall
+from azext_batchai.service.storage.xml_body import parsed
 
 _LONGEST = timedelta(days=7)
 # What a key is made of, as a signature under it names it.
@@ -50,13 +51,7 @@ async def make_key(call: StorageCall) -> Response:
 
 
 def _times(body: bytearray) -> tuple[str, str]:
-    try:
-        text = body.decode("utf-8-sig")
-        if "<!" in text:  # no document type: entities could be defined there and grow without bound
-            raise ValueError
-        root = ElementTree.fromstring(text)
-    except (ValueError, ElementTree.ParseError):
-        raise bad_input("The body is no valid XML.", "InvalidXmlDocument") from None
+    root = parsed(body, "The body is no valid XML.")
     start = signed_date(root.findtext("Start") or "") or utc_now()
     expiry = signed_date(root.findtext("Expiry") or "")
     if not expiry or not start < expiry <= utc_now() + _LONGEST:
