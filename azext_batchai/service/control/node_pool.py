@@ -268,9 +268,7 @@ class NodePool:
     def _enter(self, node: Node, state: str, **internal: Any) -> None:
         """The one place where a node's state changes; what cannot be written (a full disk) `save` writes later."""
         if node.state != state:
-            node.since = clock.monotonic()
-            self._times.note(node.record.key, state)
-        node.state = state
+            self._begin(node, state)
         node.record.internal.update(internal, state=state)
         self._unsaved.add(node.node_id)
         try:
@@ -292,14 +290,16 @@ class NodePool:
         """A job has the node. Kept in the job's record: the node's own needs no write for it."""
         node.job = job_key
         if node.state == IDLE:
-            node.state, node.since = RUNNING, clock.monotonic()
-            self._times.note(node.record.key, RUNNING, job_key)
+            self._begin(node, RUNNING, job_key)
 
     def vacate(self, node: Node) -> None:
         node.job = None
         if node.state == RUNNING:
-            node.state, node.since = IDLE, clock.monotonic()
-            self._times.note(node.record.key, IDLE)
+            self._begin(node, IDLE)
+
+    def _begin(self, node: Node, state: str, job_key: str = "") -> None:
+        node.state, node.since = state, clock.monotonic()
+        self._times.note(node.record.key, state, job_key)
 
     def became_unusable(self, node: Node, error: TaskError) -> None:
         """Nothing is started on it any more; it is there until the cluster shrinks or replaces it."""
