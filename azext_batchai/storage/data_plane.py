@@ -55,21 +55,39 @@ class Account:
         return "/".join([self.endpoint.rstrip("/"), *segments])
 
     def get(self, session: Any, url: str, query: dict[str, str]) -> ElementTree.Element:
-        """The XML that answers a signed GET. Raises errors of azclierror."""
+        """The XML that answers a signed GET. Raises errors of azclierror, StorageError."""
+        response = self._send(session, "GET", url, query)
+        if response.status_code != 200:
+            raise StorageError(self.name, response)
+        return _parsed(self.name, response)
+
+    def put(self, session: Any, url: str, query: dict[str, str], headers: dict[str, str], data: bytes = b"") -> None:
+        """A signed PUT; `headers`: those that begin with x-ms-. Raises errors of azclierror, StorageError."""
+        response = self._send(session, "PUT", url, query, headers, data)
+        if not 200 <= response.status_code < 300:
+            raise StorageError(self.name, response)
+
+    def _send(
+        self,
+        session: Any,
+        method: str,
+        url: str,
+        query: dict[str, str],
+        headers: dict[str, str] | None = None,
+        data: bytes = b"",
+    ) -> Any:
         from requests.exceptions import RequestException
 
+        signed = self.signed(method, url, query, headers, len(data))
+        address = f"{url}?{urlencode(query)}" if query else url
         try:
-            headers = self.signed("GET", url, query)
-            response = session.get(f"{url}?{urlencode(query)}", headers=headers, timeout=_TIMEOUT)
+            return session.request(method, address, headers=signed, data=data or None, timeout=_TIMEOUT)
         except RequestException as error:
             from azure.cli.core.azclierror import AzureConnectionError
 
             raise AzureConnectionError(
                 f"The storage account {self.name} cannot be reached at {self.endpoint}: {type(error).__name__}."
             ) from error
-        if response.status_code != 200:
-            raise StorageError(self.name, response)
-        return _parsed(self.name, response)
 
     def signature(self, text: str) -> str:
         key = base64.b64decode(self.key)

@@ -8,9 +8,8 @@ import posixpath
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
-from azext_batchai.storage.data_plane import Account, Container, Share, StorageError
+from azext_batchai.storage.data_plane import Container, Share, StorageError
 
 _RANGE = 4 << 20  # bytes; the most that Azure Files takes at once
 _EXISTS = {"ResourceAlreadyExists"}
@@ -35,7 +34,7 @@ def make_folders(folder: Share | Container, session: Any, path: str) -> None:
         return
     make_folders(folder, session, posixpath.dirname(path))
     try:
-        _put(folder.account, session, folder.account.url(folder.name, path), {"restype": "directory"}, _NEW_FOLDER)
+        folder.account.put(session, folder.account.url(folder.name, path), {"restype": "directory"}, _NEW_FOLDER)
     except StorageError as error:
         if error.code not in _EXISTS:
             raise
@@ -49,15 +48,15 @@ _NEW_FOLDER = {**_NEW, "x-ms-file-permission": "inherit"}
 def _put_share_file(share: Share, session: Any, path: str, source: Path, told: Callable[[int], None]) -> None:
     url = share.account.url(share.name, path)
     new = {**_NEW_FOLDER, "x-ms-type": "file", "x-ms-content-length": "0"}
-    _put(share.account, session, url, {}, new)
+    share.account.put(session, url, {}, new)
     offset = 0
     with source.open("rb") as file:
         while data := file.read(_RANGE):
             # It grows with what is written: a file that was cut off is seen by its size.
             grown = {"x-ms-content-length": str(offset + len(data))}
-            _put(share.account, session, url, {"comp": "properties"}, {**_KEPT, **grown})
+            share.account.put(session, url, {"comp": "properties"}, {**_KEPT, **grown})
             span = {"x-ms-write": "update", "x-ms-range": f"bytes={offset}-{offset + len(data) - 1}"}
-            _put(share.account, session, url, {"comp": "range"}, span, data)
+            share.account.put(session, url, {"comp": "range"}, span, data)
             offset += len(data)
             told(len(data))
 
@@ -68,28 +67,9 @@ def _put_blob(container: Container, session: Any, path: str, source: Path, told:
     with source.open("rb") as file:
         while data := file.read(_RANGE):
             block = base64.b64encode(f"{len(blocks):08}".encode()).decode()
-            _put(container.account, session, url, {"comp": "block", "blockid": block}, {}, data)
+            container.account.put(session, url, {"comp": "block", "blockid": block}, {}, data)
             blocks.append(block)
             told(len(data))
     listed = "".join(f"<Latest>{block}</Latest>" for block in blocks)
     body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'.encode()
-    _put(container.account, session, url, {"comp": "blocklist"}, {}, body)
-
-
-def _put(
-    account: Account, session: Any, url: str, query: dict[str, str], headers: dict[str, str], data: bytes = b""
-) -> None:
-    from requests.exceptions import RequestException
-
-    signed = account.signed("PUT", url, query, headers, len(data))
-    address = f"{url}?{urlencode(query)}" if query else url
-    try:
-        response = session.put(address, headers=signed, data=data, timeout=(10, 60))
-    except RequestException as error:
-        from azure.cli.core.azclierror import AzureConnectionError
-
-        raise AzureConnectionError(
-            f"The storage account {account.name} cannot be reached at {account.endpoint}: {type(error).__name__}."
-        ) from error
-    if not 200 <= response.status_code < 300:
-        raise StorageError(account.name, response)
+    container.account.put(session, url, {"comp": "blocklist"}, {}, body)
