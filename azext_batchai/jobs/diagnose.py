@@ -10,7 +10,7 @@ from typing import Any
 from azext_batchai.clusters import diagnose as of_clusters
 from azext_batchai.jobs import ranks
 from azext_batchai.jobs.logs import last_lines
-from azext_batchai.jobs.state import FINISHED, describe, duration, of_its_experiment, queue_reason_on
+from azext_batchai.jobs.state import FINISHED, after, describe, duration, of_its_experiment, queue_reason_on
 from azext_batchai.jobs.stream import JobFile
 from azext_batchai.jobs.why import Failure, own_text
 from azext_batchai.transport.arm import locate
@@ -67,12 +67,8 @@ def _summary(job: Any, cluster: Any, others: Callable[[], Iterable[Any]]) -> str
     if job.execution_state == "failed":
         failure = Failure.of(job)
         assert failure
-        took = ""
-        info = job.execution_info
-        if info and info.start_time and info.end_time:
-            took = f" after {duration((info.end_time - info.start_time).total_seconds())}"
         message = "" if failure.code == "JobFailed" or failure.message in failure.line else f" ({failure.message})"
-        return f"{what} failed{took}: {failure.line.rstrip('.')}{message}."
+        return f"{what} failed{after(job)}: {failure.line.rstrip('.')}{message}."
     if job.execution_state in FINISHED:
         return describe(job)
     info = job.execution_info

@@ -26,15 +26,20 @@ def exit_status(job: Any) -> int:
 def describe(job: Any) -> str:
     """One line on how a finished job ended."""
     info = job.execution_info
-    took = ""
-    if info and info.start_time and info.end_time:
-        took = f" after {duration((info.end_time - info.start_time).total_seconds())}"
     if job.execution_state == "succeeded":
-        return f"Job {job.name} succeeded{took}."
+        return f"Job {job.name} succeeded{after(job)}."
     code = info.exit_code if info else None
     with_code = "" if code is None else f" with exit code {code}"
     reasons = "; ".join(_error_text(error) for error in (info.errors if info else None) or [])
-    return f"Job {job.name} failed{with_code}{took}{': ' + reasons if reasons else '.'}"
+    return f"Job {job.name} failed{with_code}{after(job)}{': ' + reasons if reasons else '.'}"
+
+
+def after(job: Any) -> str:
+    """How long a finished job ran, as ` after 5 s`; '' for one that never ran."""
+    info = job.execution_info
+    if not info or not info.start_time or not info.end_time:
+        return ""
+    return f" after {duration((info.end_time - info.start_time).total_seconds())}"
 
 
 def queue_reason(client: Any, job: Any) -> str:

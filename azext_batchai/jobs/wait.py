@@ -17,7 +17,7 @@ logger = get_logger(__name__)
 # A job may last milliseconds: the first looks come quickly, later ones at the interval asked for. On this machine a
 # look costs next to nothing, so they stay quick.
 _FIRST_INTERVAL = 0.2
-LOCAL_INTERVAL = 1
+_LOCAL_INTERVAL = 1
 _INTERVAL_GROWTH = 1.3
 
 
@@ -29,7 +29,7 @@ def wait(cli_ctx: Any, client: Any, names: tuple[str, ...], interval: int, timeo
     """
     with Spinner(cli_ctx) as spinner:
         try:
-            job = _until_ended(cli_ctx, client, names, Pace(interval, timeout), spinner)
+            job = _until_ended(cli_ctx, client, names, Pace(cli_ctx, interval, timeout), spinner)
         except TimeoutError:
             spinner.clear()
             logger.warning("Job %s has not ended after %s s. It goes on.", names[-1], timeout)
@@ -47,14 +47,14 @@ def wait(cli_ctx: Any, client: Any, names: tuple[str, ...], interval: int, timeo
 class Pace:  # pylint: disable=too-few-public-methods
     """How long to pause between looks at a job: longer each time, up to `interval`, and never past the time-out."""
 
-    def __init__(self, interval: int, timeout: int | None) -> None:
-        self.interval = interval
+    def __init__(self, cli_ctx: Any, interval: int, timeout: int | None) -> None:
+        self._interval = min(interval, _LOCAL_INTERVAL) if clients.is_local(cli_ctx) else interval
         self._next = _FIRST_INTERVAL
         self._end = None if timeout is None else time.monotonic() + timeout
 
     def pause(self) -> float:
         """Seconds to pause now. Raises TimeoutError when none are left."""
-        seconds = min(self._next, self.interval)
+        seconds = min(self._next, self._interval)
         self._next *= _INTERVAL_GROWTH
         if self._end is None:
             return seconds
@@ -66,11 +66,8 @@ class Pace:  # pylint: disable=too-few-public-methods
 
 def _until_ended(cli_ctx: Any, client: Any, names: tuple[str, ...], pace: Pace, spinner: Spinner) -> Any:
     """The job when it has ended. Raises TimeoutError."""
-    local = clients.is_local(cli_ctx)
-    if local:
-        pace.interval = min(pace.interval, LOCAL_INTERVAL)
     # The reason why a job is queued costs a request: it is asked for where somebody looks, or where it is cheap.
-    explain = spinner.visible or local
+    explain = spinner.visible or clients.is_local(cli_ctx)
     job = client.jobs.get(*names)
     logger.warning("Job %s was submitted at %s.", job.name, _time(job.creation_time))
     told = ""

@@ -8,11 +8,10 @@ from typing import Any
 
 from knack.log import get_logger
 
-from azext_batchai import _client_factory as clients
 from azext_batchai.command_line.exit_status import ExitStatus
 from azext_batchai.command_line.progress import Spinner
 from azext_batchai.jobs.state import FINISHED, describe, exit_status
-from azext_batchai.jobs.wait import LOCAL_INTERVAL, Pace, sleep
+from azext_batchai.jobs.wait import Pace, sleep
 
 logger = get_logger(__name__)
 _STATES = ("queued", "running", "terminating", "succeeded", "failed")
@@ -27,7 +26,7 @@ def wait_all(cli_ctx: Any, jobs: List, interval: int, timeout: int | None) -> in
     def ended(found: Sequence[Any]) -> bool:
         return all(job.execution_state in FINISHED for job in found)
 
-    found, status = _wait(cli_ctx, jobs, ended, Pace(interval, timeout))
+    found, status = _wait(cli_ctx, jobs, ended, Pace(cli_ctx, interval, timeout))
     if status:
         return status
     failed = [job for job in found if job.execution_state == "failed"]
@@ -64,7 +63,9 @@ def wait_any(cli_ctx: Any, jobs: List, interval: int, timeout: int | None) -> tu
         return min(ended, key=lambda job: job.execution_state_transition_time, default=None)
 
     # Those that are deleted meanwhile are gone: with the last of them the wait is over.
-    found, status = _wait(cli_ctx, of_these, lambda found: not found or bool(first(found)), Pace(interval, timeout))
+    found, status = _wait(
+        cli_ctx, of_these, lambda found: not found or bool(first(found)), Pace(cli_ctx, interval, timeout)
+    )
     if status:
         return None, status
     job = first(found)
@@ -78,8 +79,6 @@ def wait_any(cli_ctx: Any, jobs: List, interval: int, timeout: int | None) -> tu
 
 def _wait(cli_ctx: Any, jobs: List, is_over: Callable[[Sequence[Any]], bool], pace: Pace) -> tuple[Sequence[Any], int]:
     """The jobs when it is over, and 0; else the exit status of a wait that has ended before."""
-    if clients.is_local(cli_ctx):
-        pace.interval = min(pace.interval, LOCAL_INTERVAL)
     found: Sequence[Any] = []
     with Spinner(cli_ctx) as spinner:
         try:
