@@ -61,9 +61,9 @@ class Account:
             raise StorageError(self.name, response)
         return _parsed(self.name, response)
 
-    def put(self, session: Any, url: str, query: dict[str, str], headers: dict[str, str], data: bytes = b"") -> None:
+    def put(self, session: Any, url: str, query: dict[str, str], headers: dict[str, str], *, data: bytes = b"") -> None:
         """A signed PUT; `headers`: those that begin with x-ms-. Raises errors of azclierror, StorageError."""
-        response = self._send(session, "PUT", url, query, headers, data)
+        response = self._send(session, "PUT", url, query, headers=headers, data=data)
         if not 200 <= response.status_code < 300:
             raise StorageError(self.name, response)
 
@@ -73,6 +73,7 @@ class Account:
         method: str,
         url: str,
         query: dict[str, str],
+        *,
         headers: dict[str, str] | None = None,
         data: bytes = b"",
     ) -> Any:

@@ -56,7 +56,7 @@ def _put_share_file(share: Share, session: Any, path: str, source: Path, told: C
             grown = {"x-ms-content-length": str(offset + len(data))}
             share.account.put(session, url, {"comp": "properties"}, {**_KEPT, **grown})
             span = {"x-ms-write": "update", "x-ms-range": f"bytes={offset}-{offset + len(data) - 1}"}
-            share.account.put(session, url, {"comp": "range"}, span, data)
+            share.account.put(session, url, {"comp": "range"}, span, data=data)
             offset += len(data)
             told(len(data))
 
@@ -67,9 +67,9 @@ def _put_blob(container: Container, session: Any, path: str, source: Path, told:
     with source.open("rb") as file:
         while data := file.read(_RANGE):
             block = base64.b64encode(f"{len(blocks):08}".encode()).decode()
-            container.account.put(session, url, {"comp": "block", "blockid": block}, {}, data)
+            container.account.put(session, url, {"comp": "block", "blockid": block}, {}, data=data)
             blocks.append(block)
             told(len(data))
     listed = "".join(f"<Latest>{block}</Latest>" for block in blocks)
     body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'.encode()
-    container.account.put(session, url, {"comp": "blocklist"}, {}, body)
+    container.account.put(session, url, {"comp": "blocklist"}, {}, data=body)
