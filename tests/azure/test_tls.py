@@ -37,7 +37,10 @@ def open_front(service: Service, **wishes: str) -> dict[str, str]:
 def listeners(pid: int) -> int:
     inodes = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        target = os.readlink(entry)
+        try:
+            target = os.readlink(entry)
+        except FileNotFoundError:  # closed since it was listed: it listens to nobody
+            continue
         if target.startswith("socket:["):
             inodes.add(target[8:-1])
     lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
