@@ -669,6 +669,21 @@ examples:
     text: az batchai local logs --tail 20 --follow
 """
 
+helps["batchai local ui"] = """
+type: command
+short-summary: Look at clusters, jobs, logs and metrics in a browser.
+long-summary: |
+    Prints an address of the service on this machine that lets its first reader in, once and within ten minutes; on a desktop it is opened. The session ends with the service, or with --revoke.
+    From another machine, forward the port with `ssh -L` and open the address there.
+examples:
+  - name: Open the page.
+    text: az batchai local ui
+  - name: Print the address, to be opened elsewhere.
+    text: az batchai local ui --print
+  - name: End all sessions.
+    text: az batchai local ui --revoke
+"""
+
 helps["batchai local env"] = """
 type: command
 short-summary: Print what turns a shell to the local cloud, so that every `az` in it talks to the service on this machine.

@@ -635,6 +635,17 @@ def _local(self: Any) -> None:
         )
         c.argument("unset", options_list=["--unset"], action="store_true", help="Write what takes the shell back.")
         c.argument("as_json", options_list=["--json"], action="store_true", help="Return the variables as JSON.")
+    with self.argument_context("batchai local ui") as c:
+        c.argument(
+            "open_browser",
+            options_list=["--open"],
+            action="store_true",
+            help="Open the page in a browser. By default that is done on a desktop.",
+        )
+        c.argument(
+            "print_only", options_list=["--print"], action="store_true", help="Only print the address, open nothing."
+        )
+        c.argument("revoke", options_list=["--revoke"], action="store_true", help="End all sessions of the page.")
     with self.argument_context("batchai local run") as c:
         c.positional("words", nargs="*", metavar="PROGRAM", help="The program and its arguments, behind `--`.")
     with self.argument_context("batchai local preempt") as c:

@@ -136,13 +136,20 @@ _PATTERNS = {pattern for _, pattern in ROUTES}
 
 
 class Application:
-    """The ASGI application of one service; `local` answers /_local/... requests."""
+    """The ASGI application of one service; `local` answers /_local/... requests, `pages` those below /ui."""
 
-    def __init__(self, service: Service, token: str, local: Callable[[str, str, Any], Awaitable[Reply]]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        token: str,
+        local: Callable[[str, str, Any], Awaitable[Reply]],
+        pages: Callable[[Request], Awaitable[Response]],
+    ) -> None:
         self._service = service
         self._token = token
         self._tokens = Tokens(service.vault.derive("tokens"))
         self._local = local
+        self._pages = pages
         self._signer = links.LinkSigner(service.vault.derive("links"))
         self._data_plane = DataPlane(service.storage, service.vault, self._tokens)
 
@@ -166,6 +173,8 @@ class Application:
         try:
             if path.startswith(f"{links.PREFIX}/") and request.method in ("GET", "HEAD"):
                 return download(request, self._service.storage, self._signer, path[len(links.PREFIX) + 1 :])
+            if (path == "/ui" or path.startswith("/ui/")) and not hosts.storage(request.headers.get("host", "")):
+                return await self._pages(request)
             answer = await self._data_plane.answer(request, raw_path)
             if answer:
                 return answer

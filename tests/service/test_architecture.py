@@ -36,6 +36,7 @@ FLOORS = (
     ("azure",),
     ("app", "connections"),
     ("front",),
+    ("ui",),
     ("server",),
     ("__main__",),
 )

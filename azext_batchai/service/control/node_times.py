@@ -34,6 +34,7 @@ class NodeTimes:
         self._add(node, GONE, "")
 
     def _add(self, node: str, state: str, experiment: str) -> None:
+        self._store.touch(self._cluster)
         self._store.node_events.add(node, self._cluster, state, experiment, clock.epoch())
 
 

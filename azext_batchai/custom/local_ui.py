@@ -1,0 +1,68 @@
+"""az batchai local ui: the service's page in a browser."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from knack.log import get_logger
+
+from azext_batchai.command_line import report
+from azext_batchai.local import embedded
+
+logger = get_logger(__name__)
+
+
+def show_page(
+    cmd: Any, open_browser: bool = False, print_only: bool = False, revoke: bool = False
+) -> dict[str, Any] | None:
+    """Print an address that lets its first reader in, and on a desktop open it.
+
+    With `revoke` end the sessions there are instead.
+    """
+    if revoke:
+        _refuse_both(open_browser or print_only)
+        return _revoke(cmd)
+    running = embedded.ensure(cmd.cli_ctx)
+    opens = open_browser or (not print_only and _has_desktop())
+    answer = embedded.request(running, "POST", "/_local/ui", {"opener": opens})
+    if opens:
+        _open(answer["opener"])
+    if os.environ.get("SSH_CONNECTION"):
+        port = running.endpoint.rpartition(":")[2]
+        logger.warning("From another machine: ssh -L %s:127.0.0.1:%s to this one, then open the address.", port, port)
+    if not report.is_wanted(cmd.cli_ctx):
+        return {"address": answer["address"]}
+    sys.stdout.write(f"{answer['address']}\n")
+    return None
+
+
+def _refuse_both(other: bool) -> None:
+    from azure.cli.core.azclierror import MutuallyExclusiveArgumentError
+
+    if other:
+        raise MutuallyExclusiveArgumentError(
+            "--revoke ends sessions: it opens and prints nothing.", recommendation="Leave out --open and --print."
+        )
+
+
+def _revoke(cmd: Any) -> None:
+    running = embedded.find(cmd.cli_ctx)
+    ended = embedded.request(running, "POST", "/_local/ui/revoke")["ended"] if running else 0
+    logger.warning("Sessions that were ended: %s.", ended)
+
+
+def _has_desktop() -> bool:
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and sys.stdout.isatty()
+
+
+def _open(file: str) -> None:
+    """By way of a private file: every user can read the arguments of a browser."""
+    import webbrowser
+    from pathlib import Path
+
+    if not webbrowser.open(Path(file).as_uri()):
+        logger.warning("No browser was found: open the address yourself.")
