@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from azext_batchai.service import hosts
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.service import Service
-from azext_batchai.service.ui import addresses, guard, layout, overview
+from azext_batchai.service.ui import addresses, cluster, guard, layout, overview
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.sessions import Session, Sessions
@@ -30,6 +30,9 @@ _MOST_FORM_BYTES = 1 << 16
 # `{}` stands for a name, `*` at the end for whatever follows.
 ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", ""): overview.page,
+    ("GET", "groups/{}/workspaces/{}/clusters/{}"): cluster.page,
+    ("POST", "groups/{}/workspaces/{}/clusters/{}/scale"): cluster.scale,
+    ("POST", "groups/{}/workspaces/{}/clusters/{}/delete"): cluster.delete,
 }
 
 
