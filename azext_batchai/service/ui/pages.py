@@ -14,7 +14,16 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from azext_batchai.service import hosts
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.service import Service
-from azext_batchai.service.ui import addresses, cluster, guard, layout, overview
+from azext_batchai.service.ui import (
+    addresses,
+    cluster,
+    file_server,
+    guard,
+    layout,
+    overview,
+    usage,
+    workspace,
+)
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.sessions import Session, Sessions
@@ -33,6 +42,10 @@ ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", "groups/{}/workspaces/{}/clusters/{}"): cluster.page,
     ("POST", "groups/{}/workspaces/{}/clusters/{}/scale"): cluster.scale,
     ("POST", "groups/{}/workspaces/{}/clusters/{}/delete"): cluster.delete,
+    ("GET", "groups/{}/workspaces/{}/fileservers/{}"): file_server.page,
+    ("POST", "groups/{}/workspaces/{}/fileservers/{}/delete"): file_server.delete,
+    ("GET", "groups/{}/workspaces/{}"): workspace.page,
+    ("GET", "usage"): usage.page,
 }
 
 
