@@ -1,4 +1,7 @@
-"""Help of every group and command."""
+"""Help of every group and command.
+
+One file however long, as it is one table that az reads as a whole: at each start, before it knows the command.
+"""
 
 # ruff: noqa: E501  (an example is one line, as it is typed)
 
