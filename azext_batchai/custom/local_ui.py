@@ -24,9 +24,10 @@ def show_page(
     if revoke:
         _refuse_both(open_browser or print_only)
         return _revoke(cmd)
+    _tell_other_endpoint(cmd)
     running = embedded.ensure(cmd.cli_ctx)
     opens = open_browser or (not print_only and _has_desktop())
-    answer = embedded.request(running, "POST", "/_local/ui", {"opener": opens})
+    answer = _ask(running, "/_local/ui", {"opener": opens})
     if opens:
         _open(answer["opener"])
     if os.environ.get("SSH_CONNECTION"):
@@ -49,8 +50,29 @@ def _refuse_both(other: bool) -> None:
 
 def _revoke(cmd: Any) -> None:
     running = embedded.find(cmd.cli_ctx)
-    ended = embedded.request(running, "POST", "/_local/ui/revoke")["ended"] if running else 0
+    ended = _ask(running, "/_local/ui/revoke")["ended"] if running else 0
     logger.warning("Sessions that were ended: %s.", ended)
+
+
+def _ask(running: embedded.Service, path: str, body: Any = None) -> dict[str, Any]:
+    try:
+        return embedded.request(running, "POST", path, body)
+    except embedded.Refusal as refusal:
+        from azure.cli.core.azclierror import ValidationError
+
+        raise ValidationError(
+            f"The service that runs (version {running.version}) has no page: {refusal}",
+            recommendation="Run `az batchai local down`, then the command again; running jobs go on meanwhile.",
+        ) from refusal
+
+
+def _tell_other_endpoint(cmd: Any) -> None:
+    from azext_batchai._client_factory import endpoint
+
+    target = endpoint(cmd.cli_ctx)
+    if target.kind != "local":
+        where = "Azure" if target.kind == "arm" else target.url
+        logger.warning("Other commands go to %s; the page is that of the service on this machine.", where)
 
 
 def _has_desktop() -> bool:
