@@ -123,16 +123,16 @@ class Pages:
 
     async def _answer(self, request: Request, words: list[str], session: Session) -> Answer:
         method = "GET" if request.method == "HEAD" else request.method
+        form = await _form(request) if method == "POST" else {}
+        if method == "POST" and not session.wrote(form.get("token", "")):
+            raise ArmError(403, "Forbidden", "The form is not one of this session: load the page again.")
         subscription = self._service.subscription
-        if words[0] == "subscriptions" and len(words) > 2:
+        if words[0] == "subscriptions" and words[2:3] == ["groups"]:
             subscription, words = words[1], words[2:]
         found = _find(method, words)
         if not found:
             raise ArmError(404, "PageNotFound", "There is no such page.")
         handler, names, tail = found
-        form = await _form(request) if method == "POST" else {}
-        if method == "POST" and not session.wrote(form.get("token", "")):
-            raise ArmError(403, "Forbidden", "The form is not one of this session: load the page again.")
         base_url = hosts.base_url(request.scope["scheme"], request.headers.get("host", ""))
         wire = Wire(self._service, subscription.lower(), base_url)
         view = View(self._service, wire, session, names, tail, dict(request.query_params), request.headers, form)
