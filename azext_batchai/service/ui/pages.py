@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from azext_batchai.service import app, hosts
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.service import Service
-from azext_batchai.service.ui import addresses, curves, guard, layout, overview
+from azext_batchai.service.ui import addresses, cluster, curves, guard, layout, overview
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.sessions import Session, Sessions
@@ -32,6 +32,9 @@ _EXPERIMENT = "groups/{}/workspaces/{}/experiments/{}"
 ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", ""): overview.page,
     ("GET", f"{_EXPERIMENT}/jobs/{{}}/metrics"): curves.data,
+    ("GET", "groups/{}/workspaces/{}/clusters/{}"): cluster.page,
+    ("POST", "groups/{}/workspaces/{}/clusters/{}/scale"): cluster.scale,
+    ("POST", "groups/{}/workspaces/{}/clusters/{}/delete"): cluster.delete,
 }
 
 
