@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from azext_batchai.service import hosts
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.service import Service
-from azext_batchai.service.ui import addresses, guard, layout, overview
+from azext_batchai.service.ui import addresses, guard, layout, overview, storage
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.sessions import Session, Sessions
@@ -30,6 +30,10 @@ _MOST_FORM_BYTES = 1 << 16
 # `{}` stands for a name, `*` at the end for whatever follows.
 ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", ""): overview.page,
+    ("GET", "storage"): storage.page,
+    ("GET", "storage/{}"): storage.account_page,
+    ("GET", "storage/{}/files/{}/*"): storage.share_page,
+    ("GET", "storage/{}/blobs/{}/*"): storage.container_page,
 }
 
 
@@ -62,7 +66,8 @@ class Pages:
         raw = request.scope["raw_path"].decode("ascii", "replace")
         if raw == addresses.ROOT.rstrip("/"):
             return RedirectResponse(addresses.ROOT, 308, guard.page_headers())
-        words = [unquote(word) for word in raw[len(addresses.ROOT) :].split("/")]
+        # Only the names of files may be bytes that are no text.
+        words = [unquote(word, errors="surrogateescape") for word in raw[len(addresses.ROOT) :].split("/")]
         if words[0] == "static" and request.method in ("GET", "HEAD"):
             return static_file("/".join(words[1:]), request.headers.get("if-none-match", ""))
         if words == ["enter"] and request.method == "GET":
@@ -139,7 +144,7 @@ def _find(
             continue
         if all(part in ("{}", word) for part, word in zip(head, words)):
             names = tuple(word for part, word in zip(head, words) if part == "{}")
-            if all(names):
+            if all(name.isprintable() and name for name in names):
                 return handler, names, "/".join(words[len(head) :])
     return None
 
