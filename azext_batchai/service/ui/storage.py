@@ -266,7 +266,7 @@ def _lines(kind: str, name: str, path: str, is_folder: bool) -> tuple[tuple[str,
     last = path.rpartition("/")[2]
     if kind == FILES:
         if not is_folder:
-            return (("file", "download", "--share-name", name, "--path", path, "--dest", last),)
+            return (("file", "download", "--share-name", name, "--path", path),)
         fetch = ("file", "download-batch", "--source", name, "--destination", ".")
         put = ("file", "upload-batch", "--destination", f"{name}/{path}" if path else name, "--source", ".")
     else:
