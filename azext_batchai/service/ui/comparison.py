@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from azext_batchai.service.store import DamagedRecord
-from azext_batchai.service.ui import curves, job_filter, parts, plots
+from azext_batchai.service.ui import curves, parts, plots
 from azext_batchai.service.ui.experiment_look import Look
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.job_metrics import Found, MetricsReader
@@ -30,37 +30,33 @@ async def part(look: Look) -> Html:
             "$AZ_BATCHAI_STDOUTERR_DIR or an output directory."
         )
         return parts.section("Metrics side by side", parts.empty(why))
-    best_first = job_filter.ranked(look.fit, look.wanted)
-    await asyncio.sleep(0)
-    return element(
-        "div",
-        _curves(look, best_first),
-        await asyncio.to_thread(_scatter, look, best_first),
-        await asyncio.to_thread(_parallel, look, best_first),
-    )
+    return await asyncio.to_thread(_all_parts, look)
 
 
-def _curves(look: Look, best_first: Sequence[Row]) -> Html:
-    number = len(_drawn(look, best_first))
+def _all_parts(look: Look) -> Html:
+    return element("div", _curves(look), _scatter(look), _parallel(look))
+
+
+def _curves(look: Look) -> Html:
+    number = len(_drawn(look))
     of = sum(bool(row.summaries) for row in look.fit)
     metric = look.wanted.metric
     said = f"{number} jobs" if number == of else f"{number} of {of:,} jobs: those with the best {metric}"
     about = element("p", f"{said}. Drag over a part to look closer, double click for all of it.", class_="about")
     charts = curves.charts(f"{look.address}/curves", "curves", follows_search=True)
-    return parts.section("Curves", about, charts, _values(look, best_first))
+    return parts.section("Curves", about, charts, _values(look))
 
 
-def _drawn(look: Look, best_first: Sequence[Row]) -> list[Row]:
+def _drawn(look: Look) -> list[Row]:
     """The best ones, then those that have other metrics only."""
     others = [row for row in look.fit if row.summaries and look.wanted.metric not in row.summaries]
-    return [*best_first, *others][:_CURVES]
+    return [*look.best_first, *others][:_CURVES]
 
 
 async def data(look: Look) -> Data:
     """The curves of the jobs that are drawn."""
-    best_first = job_filter.ranked(look.fit, look.wanted)
     drawn, reader = [], look.view.memory.of(MetricsReader)
-    for row in _drawn(look, best_first):
+    for row in _drawn(look):
         try:
             record = look.view.service.store.get(row.key)
         except DamagedRecord:
@@ -72,11 +68,11 @@ async def data(look: Look) -> Data:
     return Data(await asyncio.to_thread(curves.content, drawn, live, known, look.wanted.goal_for, look.wanted.metric))
 
 
-def _values(look: Look, best_first: Sequence[Row]) -> Html:
+def _values(look: Look) -> Html:
     """The same in words: the best jobs with their last and best values."""
     metric = look.wanted.metric
     rows = []
-    for place, row in enumerate(best_first[:_CURVES]):
+    for place, row in enumerate(look.best_first[:_CURVES]):
         summary = row.summaries[metric]
         best = summary.best(look.wanted.goal_for(metric))
         name = element("a", row.name, href=look.job(row))
@@ -87,34 +83,33 @@ def _values(look: Look, best_first: Sequence[Row]) -> Html:
     return element("details", element("summary", "The values as a table"), table)
 
 
-def _scatter(look: Look, best_first: Sequence[Row]) -> Html | None:
+def _scatter(look: Look) -> Html | None:
     if not look.parameters:
         return None
     wanted = look.wanted
     parameter = wanted.parameter if wanted.parameter in look.parameters else look.parameters[0]
-    shown = [row for row in best_first if parameter in row.parameters][:_MARKS]
+    shown = [row for row in look.best_first if parameter in row.parameters][:_MARKS]
     title = f"{wanted.metric} by {parameter}"
     if not shown:
         return parts.section(title, parts.empty(f"No job has both {parameter} and {wanted.metric}."))
-    marks = [_mark(look, row, (row.parameters[parameter], _best(look, row)), row is best_first[0]) for row in shown]
+    marks = [_mark(look, row, (row.parameters[parameter], _best(look, row))) for row in shown]
     axes = [plots.Axis(name, [mark.values[at] for mark in marks]) for at, name in enumerate((parameter, wanted.metric))]
-    return parts.section(title, _said(shown, best_first), plots.scatter(marks, *axes))
+    return parts.section(title, _said(shown, look.best_first), plots.scatter(marks, *axes))
 
 
-def _parallel(look: Look, best_first: Sequence[Row]) -> Html | None:
-    shown = best_first[:_MARKS]
+def _parallel(look: Look) -> Html | None:
+    shown = look.best_first[:_MARKS]
     varying = [
         name for name in look.parameters if len({row.parameters[name] for row in shown if name in row.parameters}) > 1
     ][:_AXES]
     if not varying:
         return None
     marks = [
-        _mark(look, row, (*(row.parameters.get(name) for name in varying), _best(look, row)), row is best_first[0])
-        for row in shown
+        _mark(look, row, (*(row.parameters.get(name) for name in varying), _best(look, row))) for row in shown
     ]
     names = (*varying, look.wanted.metric)
     axes = [plots.Axis(name, [mark.values[at] for mark in marks]) for at, name in enumerate(names)]
-    return parts.section("All parameters", _said(shown, best_first), plots.parallel(marks, axes))
+    return parts.section("All parameters", _said(shown, look.best_first), plots.parallel(marks, axes))
 
 
 def _said(shown: Sequence[Row], of: Sequence[Row]) -> Html | None:
@@ -128,7 +123,8 @@ def _best(look: Look, row: Row) -> float | None:
     return best[1] if best else None
 
 
-def _mark(look: Look, row: Row, values: tuple[float | str | None, ...], best: bool) -> plots.Mark:
+def _mark(look: Look, row: Row, values: tuple[float | str | None, ...]) -> plots.Mark:
+    best = row is look.best
     known = [f"{name} {value[:40]}" for name, value in list(row.parameters.items())[:_SAID]]
     said = f"{row.name}: {look.wanted.metric} {text(_best(look, row))}{''.join(f', {one}' for one in known)}"
     return plots.Mark(row.name, look.job(row), f"Best: {said}" if best else said, values, best)

@@ -28,7 +28,6 @@ _TERMINATING_SECONDS = 2.0  # for a form that ends many jobs; the rest goes on b
 async def page(view: View) -> Page:
     """One experiment."""
     look = await look_at(view)
-    await asyncio.sleep(0)
     compares = look.wanted.view == "compare"
     shown = await comparison.part(look) if compares else await _jobs(look)
     _, workspace, name = _names(look.body)
@@ -120,8 +119,7 @@ async def _jobs(look: Look) -> Html:
     if not look.fit:
         reset = _live(look.address, "Show all jobs")
         return parts.section("Jobs", parts.empty(f"None of {len(look.all)} jobs fits. ", reset))
-    rows = job_filter.ordered(look.fit, wanted, now)
-    await asyncio.sleep(0)
+    rows = await asyncio.to_thread(job_filter.ordered, look.fit, wanted, now)
     pages = (len(rows) + _ROWS - 1) // _ROWS
     number = min(max(wanted.page, 1), pages)
     first = (number - 1) * _ROWS

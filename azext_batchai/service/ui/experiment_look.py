@@ -15,6 +15,7 @@ from azext_batchai.service.ui.job_metrics import MetricsReader
 from azext_batchai.service.ui.job_rows import AllJobRows, JobRows, Row
 from azext_batchai.service.ui.view import View
 
+_FEW = 200  # jobs whose metrics are worth to be waited for
 _PATIENCE = 0.25  # seconds that a page waits for metrics; what is read later comes by itself
 
 
@@ -31,7 +32,7 @@ def search(wanted: Wanted) -> str:
 
 @dataclass(frozen=True)
 class Look:
-    """What the page shows: `all` the jobs, those that `fit`, and in which order."""
+    """What the page shows: `all` the jobs, those that `fit`, and of these those with the metric that ranks."""
 
     view: View
     body: dict[str, Any]
@@ -39,6 +40,7 @@ class Look:
     rows: JobRows
     all: list[Row]
     fit: list[Row]
+    best_first: list[Row]
     wanted: Wanted
     metrics: list[str]
     parameters: list[str]
@@ -53,7 +55,7 @@ class Look:
 
     @property
     def best(self) -> Row | None:
-        return next(iter(job_filter.ranked(self.fit, self.wanted)), None)
+        return self.best_first[0] if self.best_first else None
 
 
 async def look_at(view: View, patience: float = _PATIENCE) -> Look:
@@ -62,12 +64,16 @@ async def look_at(view: View, patience: float = _PATIENCE) -> Look:
     body = await view.wire.get(view.wire.batchai(group, "workspaces", workspace, "experiments", experiment))
     rows = view.memory.of(AllJobRows).of(view.service, key_of(body["id"]), view.memory.of(MetricsReader))
     await rows.follow()
-    await rows.read_metrics(patience)
+    await rows.read_metrics(patience if rows.unread <= _FEW else 0)
     everything = list(rows.rows.values())
-    metrics, parameters = job_filter.metrics_of(everything), job_filter.parameters_of(everything)
-    wanted = Wanted.of(view.query)
+    found = await asyncio.to_thread(_sorted_out, everything, Wanted.of(view.query))
+    return Look(view, body, view.address(body["id"]), rows, everything, *found)
+
+
+def _sorted_out(rows: list[Row], wanted: Wanted) -> tuple[list[Row], list[Row], Wanted, list[str], list[str]]:
+    """In a thread: of very many rows this takes a while."""
+    metrics, parameters = job_filter.metrics_of(rows), job_filter.parameters_of(rows)
     if wanted.metric not in metrics:
         wanted = replace(wanted, metric=job_filter.preferred(metrics), goal="")
-    await asyncio.sleep(0)
-    fit = job_filter.chosen(everything, wanted)
-    return Look(view, body, view.address(body["id"]), rows, everything, fit, wanted, metrics, parameters)
+    fit = job_filter.chosen(rows, wanted)
+    return fit, job_filter.ranked(fit, wanted), wanted, metrics, parameters

@@ -20,7 +20,7 @@ from azext_batchai.service.ui.series import Summary
 log = logging.getLogger(__name__)
 
 PARAMETER = "PARAM_"  # before the name of a parameter, in capitals: the variable that has its value
-_PIECE = 100  # records that are decoded before others get their turn
+_PIECE = 50  # records that are decoded before others get their turn
 _KEPT_SECONDS = 120.0  # how long rows are kept that nobody looks at
 _MOST_KEPT = 8  # experiments
 _LOOK_SECONDS = 2.0  # between two looks at the metrics of a job that runs
@@ -209,6 +209,8 @@ class JobRows:
         row = self.rows.get(key, row)  # it may have been put anew meanwhile
         row.summaries = {name: Summary.of(points) for name, points in found.metrics.items()}
         row.read_at, row.more = now, found.reading
+        if row.settled:
+            self._reader.forget(key)
 
     def close(self) -> None:
         self._watch.close()
