@@ -16,7 +16,7 @@ from azext_batchai.service.ui.view import Data
 
 _CURVES = 28  # jobs in one chart: so many pairs of colour and dash there are
 _POINTS = 400  # of a curve
-_MARKS = 500  # jobs in a plot
+_MARKS, _BEST_MARKS = 500, 100  # jobs in a plot; of these the best ones
 _AXES = 9
 _SAID = 8  # parameters in the title of a point
 
@@ -88,17 +88,18 @@ def _scatter(look: Look) -> Html | None:
         return None
     wanted = look.wanted
     parameter = wanted.parameter if wanted.parameter in look.parameters else look.parameters[0]
-    shown = [row for row in look.best_first if parameter in row.parameters][:_MARKS]
+    there = [row for row in look.best_first if parameter in row.parameters]
+    shown = spread(there)
     title = f"{wanted.metric} by {parameter}"
     if not shown:
         return parts.section(title, parts.empty(f"No job has both {parameter} and {wanted.metric}."))
     marks = [_mark(look, row, (row.parameters[parameter], _best(look, row))) for row in shown]
     axes = [plots.Axis(name, [mark.values[at] for mark in marks]) for at, name in enumerate((parameter, wanted.metric))]
-    return parts.section(title, _said(shown, look.best_first), plots.scatter(marks, *axes))
+    return parts.section(title, _said(shown, there), plots.scatter(marks, *axes))
 
 
 def _parallel(look: Look) -> Html | None:
-    shown = look.best_first[:_MARKS]
+    shown = spread(look.best_first)
     varying = [
         name for name in look.parameters if len({row.parameters[name] for row in shown if name in row.parameters}) > 1
     ][:_AXES]
@@ -112,10 +113,20 @@ def _parallel(look: Look) -> Html | None:
     return parts.section("All parameters", _said(shown, look.best_first), plots.parallel(marks, axes))
 
 
+def spread(best_first: Sequence[Row]) -> Sequence[Row]:
+    """Of too many the best ones, and of the others some from the second best to the worst."""
+    if len(best_first) <= _MARKS:
+        return best_first
+    others = best_first[_BEST_MARKS:]
+    number = _MARKS - _BEST_MARKS
+    return [*best_first[:_BEST_MARKS], *(others[at * (len(others) - 1) // (number - 1)] for at in range(number))]
+
+
 def _said(shown: Sequence[Row], of: Sequence[Row]) -> Html | None:
     if len(shown) == len(of):
         return None
-    return element("p", f"{len(shown):,} of {len(of):,} jobs, the best ones.", class_="about")
+    said = f"{len(shown):,} of {len(of):,} jobs: the best {_BEST_MARKS}, and some from there down to the worst."
+    return element("p", said, class_="about")
 
 
 def _best(look: Look, row: Row) -> float | None:

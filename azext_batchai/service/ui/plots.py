@@ -12,6 +12,9 @@ from azext_batchai.service.ui.series import text
 
 _DECADES = 30.0  # greatest over least from which an axis is logarithmic
 _MOST_CATEGORIES = 24
+_FEW = 8  # values of a parameter that each have their own tick
+_APART = 0.04  # of the axis between two ticks
+_MANY = 60  # jobs whose lines would hide each other
 WIDTH, HEIGHT = 640, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 14, 46
 
@@ -37,8 +40,10 @@ class Axis:
         self.numeric = bool(known) and len(known) == len(numbers)
         self.logarithmic = False
         self._categories: list[str] = []
+        self._few: list[float] = []  # values that are all there are
         self._low, self._high = 0.0, 1.0
         if self.numeric:
+            self._few = sorted(set(known)) if len(set(known)) <= _FEW else []
             self._low, self._high = min(known), max(known)
             self.logarithmic = self._low > 0 and self._high / self._low >= _DECADES
         else:
@@ -69,10 +74,11 @@ class Axis:
             size = len(self._categories)
             every = math.ceil(size / _MOST_CATEGORIES) if size else 1
             return [((index + 0.5) / size, self._categories[index][:14]) for index in range(0, size, every)]
-        found = []
-        for value in self._round_values():
+        found: list[tuple[float, str]] = []
+        for value in self._few or self._round_values():
             place = self.place(value)
-            if place is not None and -1e-9 <= place <= 1 + 1e-9:
+            apart = all(place is None or abs(place - other) >= _APART for other, _ in found)
+            if place is not None and -1e-9 <= place <= 1 + 1e-9 and apart:
                 found.append((place, text(value)))
         return found
 
@@ -129,7 +135,7 @@ def scatter(marks: Sequence[Mark], x: Axis, y: Axis) -> Html:
         element("text", _titled(y), x=_LEFT, y=_TOP - 3, text_anchor="start", class_="title"),
     )
     return _svg(WIDTH, HEIGHT + 2, f"{y.title} by {x.title}, {len(points)} jobs",
-                element("g", lines, class_="grid"), titles, element("g", points, class_="points"))
+                element("g", lines, class_="grid"), titles, element("g", points, class_=_class("points", points)))
 
 
 def parallel(marks: Sequence[Mark], axes: Sequence[Axis]) -> Html:
@@ -157,7 +163,11 @@ def parallel(marks: Sequence[Mark], axes: Sequence[Axis]) -> Html:
         title = element("text", _titled(axis)[:26], x=here, y=16, text_anchor="middle", class_="title")
         frame.append(element("g", element("line", x1=here, x2=here, y1=top, y2=bottom), ticks, title))
     said = f"Jobs over {', '.join(axis.title for axis in axes)}"
-    return _svg(width, HEIGHT, said, element("g", lines, class_="paths"), element("g", frame, class_="axes"))
+    return _svg(width, HEIGHT, said, element("g", lines, class_=_class("paths", lines)), element("g", frame, class_="axes"))
+
+
+def _class(name: str, marks: Sequence[Html]) -> str:
+    return f"{name} many" if len(marks) > _MANY else name
 
 
 def _titled(axis: Axis) -> str:
