@@ -163,7 +163,8 @@ def parallel(marks: Sequence[Mark], axes: Sequence[Axis]) -> Html:
         title = element("text", _titled(axis)[:26], x=here, y=16, text_anchor="middle", class_="title")
         frame.append(element("g", element("line", x1=here, x2=here, y1=top, y2=bottom), ticks, title))
     said = f"Jobs over {', '.join(axis.title for axis in axes)}"
-    return _svg(width, HEIGHT, said, element("g", lines, class_=_class("paths", lines)), element("g", frame, class_="axes"))
+    paths = element("g", lines, class_=_class("paths", lines))
+    return _svg(width, HEIGHT, said, paths, element("g", frame, class_="axes"))
 
 
 def _class(name: str, marks: Sequence[Html]) -> str:
