@@ -27,3 +27,13 @@ def of(resource_id: str, own_subscription: str, *more: str) -> str:
 def storage(account: str, *more: str) -> str:
     """The page of a storage account, or of a share or container in it and a path in that."""
     return f"{ROOT}storage/" + "/".join(quote(word, safe="") for word in (account, *more))
+
+
+def trail(resource_id: str, own_subscription: str) -> tuple[tuple[str, str], ...]:
+    """The names and addresses of what a Batch AI resource lies in, from the overview down."""
+    words = resource_id.split("/")
+    ends = range(9, len(words) - 1, 2)  # behind the names of its workspace and what else is above it
+    return (
+        ("Overview", ROOT),
+        *((words[end - 1], of("/".join(words[:end]), own_subscription)) for end in ends),
+    )
