@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from azext_batchai.service import app, hosts
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.service import Service
-from azext_batchai.service.ui import addresses, cluster, curves, guard, layout, overview, storage
+from azext_batchai.service.ui import addresses, cluster, curves, experiment, guard, layout, overview, storage
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.sessions import Session, Sessions
@@ -31,6 +31,10 @@ _EXPERIMENT = "groups/{}/workspaces/{}/experiments/{}"
 # `{}` stands for a name, `*` at the end for whatever follows.
 ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", ""): overview.page,
+    ("GET", _EXPERIMENT): experiment.page,
+    ("GET", f"{_EXPERIMENT}/curves"): experiment.curve_data,
+    ("POST", f"{_EXPERIMENT}/terminate"): experiment.terminate,
+    ("POST", f"{_EXPERIMENT}/delete"): experiment.delete,
     ("GET", f"{_EXPERIMENT}/jobs/{{}}/metrics"): curves.data,
     ("GET", "groups/{}/workspaces/{}/clusters/{}"): cluster.page,
     ("POST", "groups/{}/workspaces/{}/clusters/{}/scale"): cluster.scale,

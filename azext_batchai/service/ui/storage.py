@@ -56,6 +56,7 @@ async def page(view: View) -> Page:
                 element("p", "This makes the account where it is missing, and prints what opens it:", class_="about"),
                 line,
             ),
+            data_again=_LOOK_SECONDS,
         ),
         (f"/subscriptions/{view.wire.subscription}/resourcegroups/",),
         scripts=(_REFRESHING,),
@@ -128,7 +129,13 @@ async def _inside(view: View, kind: str) -> Page | Response:
     lines = _lines(kind, name, path, isinstance(found, list))
     return Page(
         title,
-        element("div", element("h1", title), element("section", body), _terminal(account, *lines), data_again=_LOOK_SECONDS),
+        element(
+            "div",
+            element("h1", title),
+            element("section", body),
+            _terminal(account, *lines),
+            data_again=_LOOK_SECONDS,
+        ),
         (key_of(account["id"]),),
         _trail(view, account["name"], kind, name, path),
         scripts=scripts,
