@@ -84,7 +84,7 @@ def parts_of(series: NodeSeries, span: Span, now: float) -> list[Part]:
     return found
 
 
-def nodehours_text(shown: Sequence[Part], span: Span) -> dict[str, float]:
+def node_hours(shown: Sequence[Part], span: Span) -> dict[str, float]:
     """By state, those without any to speak of left out."""
     hours = {
         state: sum((part.end - part.begin) * part.nodes.get(state, 0.0) for part in shown) * span.seconds / 3600
@@ -98,7 +98,7 @@ def chart(view: View, cluster_key: str, span: Span) -> Html:
     now = clock.epoch()
     series = view.service.store.node_events.series(cluster_key, span.width, span.buckets, now)
     shown = parts_of(series, span, now)
-    hours = nodehours_text(shown, span)
+    hours = node_hours(shown, span)
     if not hours:
         return parts.empty(f"The cluster had no node in the last {span.name}.")
     return element("div", _figure(shown, hours, span), _legend(hours), _table(shown, span), class_="node-times")
@@ -115,7 +115,7 @@ def ticks(most: float) -> list[int]:
 
 def _figure(shown: Sequence[Part], hours: Mapping[str, float], span: Span) -> Html:
     scale = ticks(max(sum(part.nodes.values()) for part in shown))
-    said = ", ".join(f"{state} {hours_text(number)}" for state, number in hours.items())
+    said = ", ".join(f"{state} {_hours(number)}" for state, number in hours.items())
     drawing = element(
         "svg",
         hatches(),
@@ -217,7 +217,7 @@ def _legend(hours: Mapping[str, float]) -> Html:
     return element(
         "ul",
         [
-            element("li", swatch(state), state, " ", element("b", hours_text(number)), f" ({_share(number / whole)})")
+            element("li", swatch(state), state, " ", element("b", _hours(number)), f" ({_share(number / whole)})")
             for state, number in hours.items()
         ],
         class_="legend",
@@ -228,7 +228,7 @@ def _share(share: float) -> str:
     return "under 1 %" if share < 0.01 else f"{100 * share:.0f} %"
 
 
-def hours_text(number: float) -> str:
+def _hours(number: float) -> str:
     """Node-hours as a person reads them; less than a minute as seconds."""
     if number < 1 / 60:
         return f"{number * 3600:.1f} node-seconds"
