@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.model.mount_paths import below_root
 from azext_batchai.service.storage.layout import parse_file_share_url
 from azext_batchai.service.store import Record
-from azext_batchai.service.ui import addresses, parts, setup_output
+from azext_batchai.service.ui import addresses, overview, parts, setup_output
 from azext_batchai.service.ui.cluster_nodes import NodeRow
 from azext_batchai.service.ui.html import Child, Html, element
 from azext_batchai.service.ui.view import View
@@ -141,9 +142,12 @@ def _rows(view: View, volumes: Mapping[str, Any]) -> Iterable[tuple[Child, ...]]
         name = element("a", f"{account} / {container}", href=addresses.storage(account, "blobs", container))
         yield blobs["relativeMountPath"], "container", name, blobs.get("mountOptions")
     for reference in volumes.get("fileServers", ()):
-        server = reference["fileServer"]["id"]
-        folder = reference.get("sourceDirectory", "")
-        name = [element("a", server.rpartition("/")[2], href=view.address(server)), f" {folder}" if folder else None]
-        yield reference["relativeMountPath"], "file server", name, reference.get("mountOptions")
+        server = overview.sound(view.service, key_of(reference["fileServer"]["id"]))
+        name = reference["fileServer"]["id"].rpartition("/")[2]
+        if server:
+            name = element("a", name, href=view.address(server.body["id"]))  # the id as it was given has any case
+        folder = reference.get("sourceDirectory")
+        what: Child = [name, f" {folder}"] if folder else name
+        yield reference["relativeMountPath"], "file server", what, reference.get("mountOptions")
     for system in volumes.get("unmanagedFileSystems", ()):
         yield system["relativeMountPath"], "own command", element("code", system["mountCommand"]), None
