@@ -143,7 +143,7 @@ class Pages:
         if method == "POST" and not session.wrote(form.get("token", "")):
             raise ArmError(403, "Forbidden", "The form is not one of this session: load the page again.")
         subscription = self._service.subscription
-        if words[0] == "subscriptions" and words[2:3] == ["groups"]:
+        if words[0] == "subscriptions" and len(words) > 2 and all(words[1:3]):
             subscription, words = words[1], words[2:]
         found = _find(method, words)
         if not found:
