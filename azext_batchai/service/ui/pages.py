@@ -14,7 +14,19 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from azext_batchai.service import app, hosts
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.service import Service
-from azext_batchai.service.ui import addresses, cluster, curves, experiment, guard, layout, overview, storage
+from azext_batchai.service.ui import (
+    addresses,
+    cluster,
+    curves,
+    experiment,
+    file_server,
+    guard,
+    layout,
+    overview,
+    storage,
+    usage,
+    workspace,
+)
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.sessions import Session, Sessions
@@ -39,6 +51,10 @@ ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", "groups/{}/workspaces/{}/clusters/{}"): cluster.page,
     ("POST", "groups/{}/workspaces/{}/clusters/{}/scale"): cluster.scale,
     ("POST", "groups/{}/workspaces/{}/clusters/{}/delete"): cluster.delete,
+    ("GET", "groups/{}/workspaces/{}/fileservers/{}"): file_server.page,
+    ("POST", "groups/{}/workspaces/{}/fileservers/{}/delete"): file_server.delete,
+    ("GET", "groups/{}/workspaces/{}"): workspace.page,
+    ("GET", "usage"): usage.page,
     ("GET", "storage"): storage.page,
     ("GET", "storage/{}"): storage.account_page,
     ("GET", "storage/{}/files/{}/*"): storage.share_page,
