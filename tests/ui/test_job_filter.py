@@ -150,9 +150,10 @@ def test_the_address_says_what_is_wanted() -> None:
 def test_axes() -> None:
     decades = Axis("lr", ["1e-5", "0.01", "1"])
     assert decades.logarithmic and decades.place("0.01") == pytest.approx(0.6)
-    linear = Axis("batch", ["16", "32"])
+    linear = Axis("batch", ["16", "32"], each=True)
     assert not linear.logarithmic and linear.place("32") == 1.0
     assert [said for _, said in linear.ticks()] == ["16", "32"]
+    assert [said for _, said in Axis("batch", ["16", "32"]).ticks()] == ["20", "25", "30"]
     texts = Axis("model", ["vit", "cnn", None, "10"])
     assert not texts.numeric and [said for _, said in texts.ticks()] == ["10", "cnn", "vit"]
     assert texts.place(None) is None and texts.place("other") is None

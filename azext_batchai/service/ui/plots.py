@@ -33,7 +33,8 @@ class Mark:
 class Axis:
     """From values to places between 0 and 1; texts stand beside each other in their order."""
 
-    def __init__(self, title: str, values: Sequence[float | str | None]) -> None:
+    def __init__(self, title: str, values: Sequence[float | str | None], each: bool = False) -> None:
+        """`each`: where there are few values, these and no others have ticks."""
         self.title = title
         numbers = [number_of(value) for value in values if value is not None]
         known = [number for number in numbers if number is not None]
@@ -43,7 +44,7 @@ class Axis:
         self._few: list[float] = []  # values that are all there are
         self._low, self._high = 0.0, 1.0
         if self.numeric:
-            self._few = sorted(set(known)) if len(set(known)) <= _FEW else []
+            self._few = sorted(set(known)) if each and len(set(known)) <= _FEW else []
             self._low, self._high = min(known), max(known)
             self.logarithmic = self._low > 0 and self._high / self._low >= _DECADES
         else:
@@ -80,7 +81,7 @@ class Axis:
             apart = all(place is None or abs(place - other) >= _APART for other, _ in found)
             if place is not None and -1e-9 <= place <= 1 + 1e-9 and apart:
                 found.append((place, text(value)))
-        return found
+        return found or [(0.0, text(self._low)), (1.0, text(self._high))]
 
     def _round_values(self) -> list[float]:
         if self._low == self._high:

@@ -91,10 +91,11 @@ class Chart {
     this.list();
     this.width = this.plot.clientWidth;
     if (this.width < 60) return; // not seen: resize() draws it
-    const axis = (more) => ({
-      stroke: () => css("--soft"), grid: { stroke: () => css("--line"), width: 1 },
-      ticks: { stroke: () => css("--line"), width: 1 }, font: "12px system-ui, sans-serif", ...more,
+    const line = (filter) => ({ stroke: () => css("--line"), width: 1, ...(filter && { filter }) });
+    const axis = (filter, more) => ({
+      stroke: () => css("--soft"), grid: line(filter), ticks: line(filter), font: "12px system-ui, sans-serif", ...more,
     });
+    const powers = (_, splits) => splits.map((value) => (Number.isInteger(Math.log10(value)) ? value : null));
     const label = (_, splits) => splits.map(short);
     this.u = new window.uPlot({
       width: this.width,
@@ -103,7 +104,10 @@ class Chart {
       focus: { alpha: 0.25 },
       cursor: { drag: { x: true, y: false }, focus: { prox: 24 }, y: false },
       scales: { x: { time: false }, y: this.logarithmic ? { distr: 3 } : {} },
-      axes: [axis({ values: label, size: 30 }), axis({ values: label, size: 56 })],
+      axes: [
+        axis(null, { values: label, size: 30 }),
+        axis(this.logarithmic && powers, { values: label, size: 56 }),
+      ],
       series: [{}, ...this.metric.series.map((one) => this.stroke(one))],
       hooks: {
         setCursor: [(u) => this.values(u.cursor.idx)],
@@ -198,7 +202,8 @@ class Curves {
   }
 
   soon() {
-    this.later(Math.max(0, 1000 - (Date.now() - this.looked)));
+    if (this.search !== location.search) this.look();
+    else this.later(Math.max(0, 1000 - (Date.now() - this.looked)));
   }
 
   async look() {
@@ -234,7 +239,8 @@ class Curves {
   }
 
   async fetched() {
-    const search = this.node.hasAttribute("data-search") ? location.search : "";
+    this.search = location.search;
+    const search = this.node.hasAttribute("data-search") ? this.search : "";
     const address = new URL(this.node.dataset.source + search, location.href);
     address.searchParams.set("known", this.version);
     try {
