@@ -71,6 +71,8 @@ def test_conditions(line: str, conditions: list[tuple[str, str, str]], wrong: st
         (("lr", ">=", "2"), 2.0, True),
         (("lr", "<", "nan"), "1", False),
         (("lr", "<", "1"), "nan", False),
+        (("lr", ">", "1"), "1e999", False),
+        (("lr", "=", "1e999"), "1e999", True),
     ],
 )
 def test_a_condition(condition: tuple[str, str, str], found: Any, fits: bool) -> None:

@@ -13,6 +13,7 @@ from azext_batchai.service.ui.series import text
 _DECADES = 30.0  # greatest over least from which an axis is logarithmic
 _MOST_CATEGORIES = 24
 _FEW = 8  # values of a parameter that each have their own tick
+_LONGEST = 22  # characters of a title
 _APART = 0.04  # of the axis between two ticks
 _MANY = 60  # jobs whose lines would hide each other
 WIDTH, HEIGHT = 640, 340
@@ -161,7 +162,7 @@ def parallel(marks: Sequence[Mark], axes: Sequence[Axis]) -> Html:
             element("text", said, x=here - 6, y=round(bottom - place * (bottom - top), 1) + 4, text_anchor="end")
             for place, said in axis.ticks()
         ]
-        title = element("text", _titled(axis)[:26], x=here, y=16, text_anchor="middle", class_="title")
+        title = element("text", _titled(axis), x=here, y=16, text_anchor="middle", class_="title")
         frame.append(element("g", element("line", x1=here, x2=here, y1=top, y2=bottom), ticks, title))
     said = f"Jobs over {', '.join(axis.title for axis in axes)}"
     paths = element("g", lines, class_=_class("paths", lines))
@@ -173,7 +174,8 @@ def _class(name: str, marks: Sequence[Html]) -> str:
 
 
 def _titled(axis: Axis) -> str:
-    return f"{axis.title} (log)" if axis.logarithmic else axis.title
+    title = axis.title if len(axis.title) <= _LONGEST else f"{axis.title[: _LONGEST - 1]}…"
+    return f"{title} (log)" if axis.logarithmic else title
 
 
 def _link(mark: Mark, number: int, *shapes: Html | None) -> Html:

@@ -5,6 +5,7 @@ import { refresh } from "./live.js";
 const COLOURS = 7;
 const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
 const HEIGHT = 220;
+const GREATEST = 1e300; // the distance of greater ones is no number
 const PAUSE = 2000; // between two looks at files that grow
 const SHOWN_AT_FIRST = 12; // charts that are drawn before somebody asks for more
 
@@ -79,7 +80,8 @@ class Chart {
   }
 
   data() {
-    const value = this.logarithmic ? (y) => (y > 0 ? y : null) : (y) => y;
+    const fit = (y) => (y === null ? null : Math.max(-GREATEST, Math.min(GREATEST, y)));
+    const value = this.logarithmic ? (y) => (y > 0 ? fit(y) : null) : fit;
     const tables = this.metric.series.map((one) => [one.x, one.y.map(value)]);
     return tables.length === 1 ? tables[0] : window.uPlot.join(tables);
   }
@@ -106,7 +108,7 @@ class Chart {
       scales: { x: { time: false }, y: this.logarithmic ? { distr: 3 } : {} },
       axes: [
         axis(null, { values: label, size: 30 }),
-        axis(this.logarithmic && powers, { values: label, size: 56 }),
+        axis(this.logarithmic && powers, { values: label, size: 64 }),
       ],
       series: [{}, ...this.metric.series.map((one) => this.stroke(one))],
       hooks: {
