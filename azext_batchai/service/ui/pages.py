@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from azext_batchai.service import app, hosts
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.service import Service
-from azext_batchai.service.ui import addresses, cluster, curves, experiment, guard, layout, overview
+from azext_batchai.service.ui import addresses, cluster, curves, experiment, guard, layout, overview, storage
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.sessions import Session, Sessions
@@ -39,6 +39,10 @@ ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", "groups/{}/workspaces/{}/clusters/{}"): cluster.page,
     ("POST", "groups/{}/workspaces/{}/clusters/{}/scale"): cluster.scale,
     ("POST", "groups/{}/workspaces/{}/clusters/{}/delete"): cluster.delete,
+    ("GET", "storage"): storage.page,
+    ("GET", "storage/{}"): storage.account_page,
+    ("GET", "storage/{}/files/{}/*"): storage.share_page,
+    ("GET", "storage/{}/blobs/{}/*"): storage.container_page,
 }
 
 
@@ -78,7 +82,8 @@ class Pages:
         raw = request.scope["raw_path"].decode("ascii", "replace")
         if raw == addresses.ROOT.rstrip("/"):
             return RedirectResponse(addresses.ROOT, 308, guard.page_headers())
-        words = [unquote(word) for word in raw[len(addresses.ROOT) :].split("/")]
+        # Only the names of files may be bytes that are no text.
+        words = [unquote(word, errors="surrogateescape") for word in raw[len(addresses.ROOT) :].split("/")]
         if words[0] == "static" and request.method in ("GET", "HEAD"):
             return static_file("/".join(words[1:]), request.headers.get("if-none-match", ""))
         if words == ["enter"] and request.method == "GET":
@@ -138,7 +143,7 @@ class Pages:
         if method == "POST" and not session.wrote(form.get("token", "")):
             raise ArmError(403, "Forbidden", "The form is not one of this session: load the page again.")
         subscription = self._service.subscription
-        if words[0] == "subscriptions" and words[2:3] == ["groups"]:
+        if words[0] == "subscriptions" and len(words) > 2 and all(words[1:3]):
             subscription, words = words[1], words[2:]
         found = _find(method, words)
         if not found:
@@ -162,7 +167,7 @@ def _find(
             continue
         if all(part in ("{}", word) for part, word in zip(head, words)):
             names = tuple(word for part, word in zip(head, words) if part == "{}")
-            if all(names):
+            if all(name.isprintable() and name for name in names):
                 return handler, names, "/".join(words[len(head) :])
     return None
 
