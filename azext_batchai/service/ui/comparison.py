@@ -55,8 +55,11 @@ def _drawn(look: Look) -> list[Row]:
 
 async def data(look: Look) -> Data:
     """The curves of the jobs that are drawn."""
+    live = any(not row.settled for row in look.fit)
+    # While ranks change the curves keep their places.
+    rows = sorted(_drawn(look), key=lambda row: row.seq) if live else _drawn(look)
     drawn, reader = [], look.view.memory.of(MetricsReader)
-    for row in _drawn(look):
+    for row in rows:
         try:
             record = look.view.service.store.get(row.key)
         except DamagedRecord:
@@ -64,7 +67,6 @@ async def data(look: Look) -> Data:
         found = await reader.read(look.view.service, record, _POINTS) if record else Found({})
         drawn.append(curves.Drawn(row.name, look.job(row), found))
     known = look.view.query.get("known", "")
-    live = any(not row.settled for row in look.fit)
     return Data(await asyncio.to_thread(curves.content, drawn, live, known, look.wanted.goal_for, look.wanted.metric))
 
 

@@ -204,6 +204,9 @@ class Curves {
   }
 
   soon() {
+    const own = this.refreshes;
+    this.refreshes = false;
+    if (own && this.search === location.search) return; // it was this that had the page refreshed
     if (this.search !== location.search) this.look();
     else this.later(Math.max(0, 1000 - (Date.now() - this.looked)));
   }
@@ -223,7 +226,10 @@ class Curves {
       const first = !this.version;
       this.version = found.version;
       this.show(found);
-      if (!first) refresh(); // the values that the page itself shows are others now
+      if (!first) {
+        this.refreshes = true;
+        refresh(); // the values that the page itself shows are others now
+      }
     }
     if (this.again) {
       this.again = false;
