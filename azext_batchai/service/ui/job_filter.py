@@ -23,7 +23,8 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_PIECES = re.compile(r"(\d+)")
+_DIGITS = re.compile(r"[0-9]+")
+_WIDTH = 12  # to which numbers in texts are filled up, so that they compare as numbers
 _COMPARED = 200  # characters of a text
 PARAMETER, METRIC = "p:", "m:"  # before the names of columns
 
@@ -177,8 +178,7 @@ def _comparable(key: Any) -> tuple[Any, ...]:
     number = key if isinstance(key, float) else number_of(key)  # infinity has its place as well
     if number is not None:
         return (0, number)
-    pieces = _PIECES.split(str(key)[:_COMPARED].lower())
-    return (1, [(int(piece), "") if index % 2 else (-1, piece) for index, piece in enumerate(pieces)])
+    return (1, _DIGITS.sub(lambda digits: digits[0].zfill(_WIDTH), str(key)[:_COMPARED].lower()))
 
 
 def metrics_of(rows: Iterable[Row]) -> list[str]:
