@@ -30,7 +30,7 @@ async def list_output_files(service: Service, call: Call) -> Reply:
     if not directory_id:
         raise bad_request("'outputdirectoryid' is required.", "outputdirectoryid")
     minutes = call.integer("linkexpiryinminutes", default=60, minimum=5, maximum=600)
-    volume = _volume(service, record, directory_id)
+    volume = volume_of(service, record, directory_id)
     directory = call.query.get("directory", ".").lstrip("/") or "."
     if "\0" in directory:
         raise bad_request("'directory' must not contain NUL.", "directory")
@@ -51,8 +51,8 @@ async def list_output_files(service: Service, call: Call) -> Reply:
     )
 
 
-def _volume(service: Service, record: Record, directory_id: str) -> Volume:
-    """The volume that holds an output directory, narrowed to it. Raises ArmError 400."""
+def volume_of(service: Service, record: Record, directory_id: str) -> Volume:
+    """The volume that holds an output directory of a job, narrowed to it. Raises ArmError 400."""
     properties = record.properties
     segment = properties["jobOutputDirectoryPathSegment"]
     if directory_id == "stdouterr":

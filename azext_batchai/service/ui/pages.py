@@ -14,12 +14,12 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from azext_batchai.service import hosts
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.service import Service
-from azext_batchai.service.ui import addresses, guard, layout, overview
+from azext_batchai.service.ui import addresses, curves, guard, layout, overview
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.sessions import Session, Sessions
 from azext_batchai.service.ui.static_files import static_file
-from azext_batchai.service.ui.view import Data, Page, Redirect, View
+from azext_batchai.service.ui.view import Data, Memory, Page, Redirect, View
 from azext_batchai.service.ui.wire import Wire
 
 log = logging.getLogger(__name__)
@@ -27,9 +27,11 @@ log = logging.getLogger(__name__)
 Answer: TypeAlias = Page | Redirect | Data | Response
 _MOST_FORM_BYTES = 1 << 16
 
+_EXPERIMENT = "groups/{}/workspaces/{}/experiments/{}"
 # `{}` stands for a name, `*` at the end for whatever follows.
 ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", ""): overview.page,
+    ("GET", f"{_EXPERIMENT}/jobs/{{}}/metrics"): curves.data,
 }
 
 
@@ -40,6 +42,7 @@ class Pages:
         self._service = service
         self._sessions = Sessions(service.vault.derive("ui"), service.settings.home)
         self._feed = Feed(service.store)
+        self._memory = Memory()
 
     def invite(self, opener: bool) -> dict[str, str]:
         """An address that lets its first reader in; with `opener` also a private file that leads there."""
@@ -53,6 +56,7 @@ class Pages:
 
     def close(self) -> None:
         self._feed.close()
+        self._memory.close()
 
     async def answer(self, request: Request) -> Response:
         """The answer to a request below /ui/."""
@@ -124,7 +128,8 @@ class Pages:
             raise ArmError(403, "Forbidden", "The form is not one of this session: load the page again.")
         base_url = hosts.base_url(request.scope["scheme"], request.headers.get("host", ""))
         wire = Wire(self._service, subscription.lower(), base_url)
-        view = View(self._service, wire, session, names, tail, dict(request.query_params), request.headers, form)
+        query = dict(request.query_params)
+        view = View(self._service, wire, session, names, tail, query, request.headers, form, self._memory)
         return await handler(view)
 
 

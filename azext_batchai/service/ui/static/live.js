@@ -33,7 +33,7 @@ async function fetched() {
   }
 }
 
-async function refresh() {
+export async function refresh() {
   if (fetching) {
     again = true;
     return;
