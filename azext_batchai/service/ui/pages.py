@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from azext_batchai.service import hosts
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.service import Service
-from azext_batchai.service.ui import addresses, curves, guard, layout, overview
+from azext_batchai.service.ui import addresses, curves, guard, job, layout, logs, overview
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.sessions import Session, Sessions
@@ -28,10 +28,17 @@ Answer: TypeAlias = Page | Redirect | Data | Response
 _MOST_FORM_BYTES = 1 << 16
 
 _EXPERIMENT = "groups/{}/workspaces/{}/experiments/{}"
+_JOB = f"{_EXPERIMENT}/jobs/{{}}"
 # `{}` stands for a name, `*` at the end for whatever follows.
 ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", ""): overview.page,
-    ("GET", f"{_EXPERIMENT}/jobs/{{}}/metrics"): curves.data,
+    ("GET", _JOB): job.page,
+    ("POST", f"{_JOB}/terminate"): job.terminate,
+    ("POST", f"{_JOB}/delete"): job.delete,
+    ("GET", f"{_JOB}/metrics"): curves.data,
+    ("GET", f"{_JOB}/logs/events"): logs.events,
+    ("GET", f"{_JOB}/logs/range"): logs.part,
+    ("GET", f"{_JOB}/logs/search"): logs.search,
 }
 
 
