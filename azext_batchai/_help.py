@@ -23,6 +23,7 @@ short-summary: Manage workspaces, which hold clusters, experiments and file serv
 helps["batchai workspace create"] = """
 type: command
 short-summary: Create a workspace.
+long-summary: On this machine its resource group is made along where it is missing; in Azure it has to be there (`az group create`).
 examples:
   - name: Create a workspace in North Europe.
     text: az batchai workspace create -g MyResourceGroup -n MyWorkspace -l northeurope

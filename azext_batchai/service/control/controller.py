@@ -234,10 +234,11 @@ class ClusterController:
 
     def _wanted(self) -> int:
         busy = sum(node.state == RUNNING for node in self.nodes)
-        waiting = self.queue.demand(capacity_of(self._scale), self._running_of_sweeps())
+        waiting = self.queue.demand(capacity_of(self._scale), self.running_of_sweeps())
         return wanted_nodes(self._scale, busy + waiting)
 
-    def _running_of_sweeps(self) -> Counter[str]:
+    def running_of_sweeps(self) -> Counter[str]:
+        """How many jobs run of each sweep that has a limit."""
         return Counter(run.sweep for run in self._runs.values() if run.sweep)
 
     def _shrink(self) -> None:
@@ -307,7 +308,7 @@ class ClusterController:
         usable = [node for node in active if node.state != UNUSABLE]
         missing = min(capacity - len(active), room)
         free = sum(not node.job for node in usable)
-        blocks = self.queue.blocks(free, missing, capacity, self._running_of_sweeps())
+        blocks = self.queue.blocks(free, missing, capacity, self.running_of_sweeps())
         least = min(wanted_nodes(self._scale, 0) - len(usable), missing) - sum(blocks)
         self.nodes.provision(blocks, for_jobs=True)
         self.nodes.provision([1] * least)
@@ -318,7 +319,7 @@ class ClusterController:
         idle = {
             node.node_id: node for node in self.nodes if node.state == IDLE and not node.doomed
         }
-        startable = self.queue.startable(len(idle), capacity_of(self._scale), self._running_of_sweeps())
+        startable = self.queue.startable(len(idle), capacity_of(self._scale), self.running_of_sweeps())
         if len(startable) > STARTS_AT_ONCE:
             self.wake()
         for queued in startable[:STARTS_AT_ONCE]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -107,34 +107,35 @@ def _values(job: str, found: Found) -> Html:
     return element("div", table, notes)
 
 
-def content(drawn: Sequence[Drawn], live: bool, known: str) -> dict[str, Any]:
-    """What curves.js draws; only that nothing is new where it knows this version."""
-    told = repr([(job.name, job.found.version) for job in drawn])
+def content(
+    drawn: Sequence[Drawn], live: bool, known: str, goal: Callable[[str], str] = goal_of, first: str = ""
+) -> dict[str, Any]:
+    """What curves.js draws, the metric `first` before others; only that nothing is new where it knows this version."""
+    told = repr([first, goal(first), *((job.name, job.found.version) for job in drawn)])
     version = sha256(told.encode()).hexdigest()[:16]
     state = {"version": version, "live": live, "reading": any(job.found.reading for job in drawn)}
     if known == version:
         return {**state, "same": True}
-    names = list(dict.fromkeys(name for job in drawn for name in job.found.metrics))
+    names = sorted({name for job in drawn for name in job.found.metrics}, key=lambda name: (name != first, name))
     notes = list(dict.fromkeys(note for job in drawn for note in job.found.notes))
     most = max(_MOST_SENT // max(sum(len(job.found.metrics) for job in drawn), 1), 50)
-    shown = [{"name": name, "goal": goal_of(name), "series": _series(drawn, name, most)} for name in names]
+    shown = [{"name": name, "goal": goal(name), "series": _series(drawn, name, most, goal(name))} for name in names]
     return {**state, "notes": notes, "metrics": shown}
 
 
-def _series(drawn: Sequence[Drawn], name: str, most: int) -> list[dict[str, Any]]:
+def _series(drawn: Sequence[Drawn], name: str, most: int, goal: str) -> list[dict[str, Any]]:
     series = []
-    for index, job in enumerate(drawn):
+    for job in drawn:
         points = job.found.metrics.get(name)
         if not points:
             continue
         summary = Summary.of(points)
-        best = summary.best(goal_of(name))
+        best = summary.best(goal)
         points = thinned(points, most)
         series.append(
             {
                 "job": job.name,
                 "address": job.address,
-                "index": index,
                 "x": [step for step, _ in points],
                 "y": [value if math.isfinite(value) else None for _, value in points],
                 "last": text(summary.last[1]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from azext_batchai.service import hosts
+from azext_batchai.service import hosts, peer
 
 # No script and no style but the files of this service; nothing from anywhere else, and in nobody's frame.
 _POLICY = (
@@ -41,11 +41,15 @@ def refusal(request: Request) -> str:
     """Why the request is not answered; '' where it may be.
 
     A page elsewhere can make a browser send requests here, under any name that leads here: the Host header tells the
-    name, Origin and Sec-Fetch-Site who has asked.
+    name, Origin and Sec-Fetch-Site who has asked. Other users of this machine can see a code in the arguments of a
+    browser, and a cookie by a server on another port (cookies know no ports): neither is of use to them.
     """
     authority = request.headers.get("host", "")
     if not hosts.is_loopback(authority):
         return f"'{authority}' is no name of this machine: open the page as 127.0.0.1 or localhost."
+    client, server = request.scope["client"], request.scope["server"]
+    if not (client and server and peer.is_own_user(client, server)):
+        return "The page is for the user whose service this is: open it, or run ssh -L, as that user."
     own = f"{request.scope['scheme']}://{authority}"
     origin = request.headers.get("origin")
     writes = request.method not in ("GET", "HEAD")

@@ -15,12 +15,13 @@ from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.model.job_states import ENDED
 from azext_batchai.service.store import Record
 from azext_batchai.service.ui import curves, failures, job_place, job_timeline, logs, parts, waiting
-from azext_batchai.service.ui.html import Child, Html, element, joined
+from azext_batchai.service.ui.html import Child, Html, element
 from azext_batchai.service.ui.view import Page, Redirect, View
 
 MASK = "••••••"
 _SECRET_NAME = re.compile(r"PASSW|PWD|TOKEN|KEY|SECRET|CREDENTIAL", re.IGNORECASE)
 _MOST_LOGS, _LOG_TAIL = 8, 32 << 10  # execution logs that are read, and how many bytes of each
+_LOOK_SECONDS = 10  # nothing tells of files that change
 _COUNTED = 100  # files of an output directory
 
 
@@ -34,7 +35,8 @@ async def page(view: View) -> Page:
     metrics = await curves.of_job(view, record.body["id"])
     return Page(
         record.name,
-        joined(
+        element(
+            "div",
             element("div", element("h1", record.name, parts.state(state)), _actions(view, record), class_="job-head"),
             _why(view, record),
             parts.facts(_facts(view, record)),
@@ -43,11 +45,12 @@ async def page(view: View) -> Page:
             parts.section("Metrics", metrics, id_="metrics") if metrics else None,
             await _outputs(view, record),
             _made_of(properties),
-            _lines(record),
+            _lines(view, record),
+            data_again=None if state in ENDED else _LOOK_SECONDS,
         ),
         tuple(topics),
         job_place.trail(view, record),
-        (*logs.SCRIPTS, *(curves.SCRIPTS if metrics else ())),
+        ("again.js", *logs.SCRIPTS, *(curves.SCRIPTS if metrics else ())),
         curves.LIBRARIES if metrics else (),
         ("job.css", *logs.STYLES, *(curves.STYLES if metrics else ())),
     )
@@ -81,14 +84,8 @@ def masked_config(properties: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _names(record: Record) -> tuple[str, ...]:
-    """The options that name the job."""
-    words = record.body["id"].split("/")
-    return ("-g", words[4], "-w", words[8], "-e", words[10], "-n", words[12])
-
-
 def _actions(view: View, record: Record) -> Html:
-    address, names = view.address(record.body["id"]), _names(record)
+    address, names = view.address(record.body["id"]), job_place.options(view, record)
     end = None
     if record.properties["executionState"] not in ENDED:
         question = f"End job {record.name}? Its processes get a TERM signal, and are killed soon after."
@@ -129,7 +126,7 @@ def _facts(view: View, record: Record) -> list[tuple[str, Child]]:
     cluster_id = properties["cluster"]["id"]
     cluster = element("a", cluster_id.rpartition("/")[2], href=view.address(cluster_id))
     nodes = record.internal["nodes"] if properties["executionState"] in ("running", "terminating") else []
-    links = [element("li", element("a", node, href=view.address(cluster_id))) for node in nodes]
+    links = [element("li", element("a", node, href=f"{view.address(cluster_id)}#nodes")) for node in nodes]
     registry = properties.get("containerSettings", {}).get("imageSourceRegistry", {})
     limit = properties.get("constraints", {}).get("maxWallClockTime")
     return [
@@ -291,13 +288,13 @@ def _inputs(properties: Mapping[str, Any]) -> Html | None:
     return parts.table(("Id", "Path"), rows, "Input directories") if rows else None
 
 
-def _lines(record: Record) -> Html:
-    names = _names(record)
-    of_job = (*names[:-2], "-j", names[-1])
+def _lines(view: View, record: Record) -> Html:
+    names = job_place.options(view, record)
     lines: list[tuple[str, ...]] = [("job", "show", *names)]
     if record.properties["executionState"] in ENDED:
         lines.append(("job", "logs", *names))
     else:
         lines += [("job", "logs", *names, "--follow"), ("job", "wait", *names)]
-    lines += [("job", "diagnose", *names), ("job", "file", "list", *of_job), ("job", "resubmit", *names)]
-    return parts.section("From a terminal", [parts.command(*line) for line in lines])
+    lines += [("job", "diagnose", *names), ("job", "file", "list", *job_place.options(view, record, "-j"))]
+    lines.append(("job", "resubmit", *names))
+    return parts.section("In a terminal", [parts.command(*line) for line in lines])

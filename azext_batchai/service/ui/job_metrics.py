@@ -6,7 +6,7 @@ import asyncio
 import io
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import BinaryIO
@@ -28,6 +28,7 @@ _MOST_ENTRIES = 1000  # of one folder
 _DEEPEST = 6
 _MOST_METRICS = 200  # of one job
 _HELD_POINTS = 1_000_000  # of all jobs in memory, 16 bytes each
+_FILE_POINTS = 20  # what is kept of a file beside its points takes as much as these
 _TAIL = 64  # bytes before the place where reading goes on, which tell whether the file is still the same
 
 
@@ -86,29 +87,40 @@ class MetricsReader:
             listed, notes = await _listed(service, record, files)
             for gone in job.files.keys() - listed.keys():
                 del job.files[gone]
+            changed: list[_Changed] = []
             for place, (volume, path, entry) in listed.items():
                 known = job.files.setdefault(place, _File())
-                if (known.size, known.modified) == (entry.size, entry.modified) and not known.more:
-                    continue
-                if piece <= 0:
-                    known.more = True
-                    continue
-                try:
-                    stream = await files.open(volume, path)
-                except (OSError, ValueError, ArmError):
-                    continue  # it has just gone
-                piece -= await asyncio.to_thread(_read, stream, path, known, entry, piece)
-            found = await asyncio.to_thread(_joined, job, most, notes)
+                if (known.size, known.modified) != (entry.size, entry.modified) or known.more:
+                    try:
+                        changed.append(_Changed(await files.open(volume, path), path, known, entry))
+                    except (OSError, ValueError, ArmError):
+                        continue  # it has just gone
+            found = await asyncio.to_thread(_work, job, changed, most, piece, notes)
         self._note(record.key, job)
         return found
 
+    def forget(self, key: str) -> None:
+        """Of a job nothing need be held: what it has written stays as it is, and nobody looks at its curves."""
+        self._jobs.pop(key, None)
+        self._held -= self._sizes.pop(key, 0)
+
     def _note(self, key: str, job: _Job) -> None:
-        size = job.points + 1
+        size = job.points + _FILE_POINTS * len(job.files) + 1
         self._held += size - self._sizes.get(key, 0)
         self._sizes[key] = size
         while self._held > _HELD_POINTS and len(self._jobs) > 1:
             oldest, _ = self._jobs.popitem(last=False)
             self._held -= self._sizes.pop(oldest, 0)
+
+
+@dataclass
+class _Changed:
+    """A file that has more than is known, opened."""
+
+    stream: BinaryIO
+    path: str
+    known: _File
+    entry: FileEntry
 
 
 async def _listed(
@@ -144,22 +156,31 @@ async def _listed(
     return dict(list(found.items())[:_MOST_FILES]), notes
 
 
+def _work(job: _Job, changed: Sequence[_Changed], most: int, piece: int, notes: list[str]) -> Found:
+    for one in changed:
+        with one.stream:
+            if piece > 0:
+                piece -= _read(one.stream, one.path, one.known, one.entry, piece)
+            else:
+                one.known.more = True
+    return _joined(job, most, notes)
+
+
 def _read(stream: BinaryIO, path: str, known: _File, entry: FileEntry, piece: int) -> int:
     """Go on where the file was left, or begin anew where it is another one; how many bytes were read."""
     name = path.rpartition("/")[2]
-    with stream:
-        known.size, known.modified = entry.size, entry.modified
-        if name == "metrics.json" or not _is_same(stream, known):
-            known.offset, known.tail, known.curves = 0, b"", {}
-        begin = known.offset
-        try:
-            if name == "metrics.json":
-                _take(known, path, stream.read(_LONGEST_LINE))
-                known.more = False
-                return known.offset
-            _read_on(stream, path, known, piece)
-        except (OSError, RecursionError):
+    known.size, known.modified = entry.size, entry.modified
+    if name == "metrics.json" or not _is_same(stream, known):
+        known.offset, known.tail, known.curves = 0, b"", {}
+    begin = known.offset
+    try:
+        if name == "metrics.json":
+            _take(known, path, stream.read(_LONGEST_LINE))
             known.more = False
+        else:
+            _read_on(stream, path, known, piece)
+    except OSError:
+        known.more = False
     return known.offset - begin
 
 

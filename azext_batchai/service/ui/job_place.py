@@ -40,6 +40,14 @@ def trail(view: View, record: Record, *more: tuple[str, str]) -> tuple[tuple[str
     return (("Overview", "/ui/"), (experiment.rpartition("/")[2], view.address(experiment)), *more)
 
 
+def options(view: View, record: Record, job: str = "-n") -> tuple[str, ...]:
+    """The options of `az batchai` that name the job; `job`: the one that has its own name."""
+    words = record.body["id"].split("/")
+    own = words[2].lower() == view.service.subscription.lower()
+    scope = () if own else ("--subscription", words[2])
+    return (*scope, "-g", words[4], "-w", words[8], "-e", words[10], job, words[12])
+
+
 def directories(record: Record) -> list[tuple[str, str]]:
     """The job's output directories: their ids, and what their paths begin with."""
     properties = record.properties
@@ -66,12 +74,25 @@ class Output:
         except (OSError, ValueError):
             raise ArmError(404, "FileNotFound", f"There is no file {path} in the output of the job.") from None
 
+    async def entries(self, path: str, after: str, limit: int) -> list[FileEntry]:
+        """See `engine.base.Files`. Raises ArmError 404 for what leads out of the directory."""
+        try:
+            return await self.files.entries(self.volume, path or ".", after, limit)
+        except (OSError, ValueError):
+            raise ArmError(404, "FileNotFound", "There is no such folder in the output of the job.") from None
+
+    async def is_folder(self, path: str) -> bool:
+        """Whether there is such a folder; the directory itself is one, made or not."""
+        if not path:
+            return True
+        parent, _, name = path.rpartition("/")
+        found = await self.entries(parent, _before(name), 1) if name else []
+        return bool(found) and found[0].is_directory and found[0].name == name
+
     async def named(self, prefix: str, matches: Callable[[str], bool], most: int) -> list[FileEntry]:
         """At most `most` files at its top whose names begin with `prefix` and match. Of 1000 such names, that is."""
         try:
-            # The names that begin with it are the first behind all that are less.
-            before = prefix[:-1] + chr(ord(prefix[-1]) - 1) + "\U0010ffff"
-            entries = await self.files.entries(self.volume, ".", before, 1000)
+            entries = await self.files.entries(self.volume, ".", _before(prefix), 1000)
         except (OSError, ValueError, ArmError):
             return []
         found = [one for one in entries if one.name.startswith(prefix) and not one.is_directory and matches(one.name)]
@@ -84,6 +105,11 @@ class Output:
         except ArmError:
             return ""
         return await asyncio.to_thread(_tail, file, most)
+
+
+def _before(text: str) -> str:
+    """What is less than a name that begins with the text, and not less than any other name that is."""
+    return text[:-1] + chr(ord(text[-1]) - 1) + "\U0010ffff"
 
 
 def _tail(file: BinaryIO, most: int) -> str:

@@ -28,7 +28,7 @@ def frame(page: Page, version: int, current: str) -> Html:
                 "header",
                 element("a", _LOGO, "Batch AI", href=addresses.ROOT, class_="brand"),
                 element("nav", links, aria_label="Sections"),
-                element("span", "live", id="live", role="status", data_state="connecting"),
+                element("span", "connecting", id="live", role="status", data_state="connecting"),
             ),
             _trail(page),
             element("main", page.body, id="main", tabindex="-1"),

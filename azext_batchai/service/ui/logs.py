@@ -64,7 +64,8 @@ class Wanted:
 def section(view: View, record: Record) -> Html:
     """Where logs.js shows the log."""
     address = view.address(record.body["id"])
-    without = element("p", "The log is in the job's ", element("a", "output files", href=f"{address}/files/stdouterr"), ".")
+    link = element("a", "output files", href=f"{address}/files/{job_place.STDOUTERR}")
+    without = element("p", "The log is in the job's ", link, ".")
     return element(
         "section",
         element("div", element("h2", "Log"), class_="head"),

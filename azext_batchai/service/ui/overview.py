@@ -174,7 +174,7 @@ def _attention_section(view: View, found: list[dict[str, Any]]) -> Html | None:
         element(
             "li",
             parts.state(item["what"]),
-            _link(view, item["id"]) if item["id"] else None,
+            link(view, item["id"]) if item["id"] else None,
             element("span", item["text"], class_="why"),
         )
         for item in found[:_SHOWN]
@@ -183,8 +183,8 @@ def _attention_section(view: View, found: list[dict[str, Any]]) -> Html | None:
     return parts.section("Needs attention", element("ul", items, class_="attention"), more and parts.empty(more))
 
 
-def _link(view: View, resource_id: str) -> Html:
-    """A resource by its name, under the name of what it lies in."""
+def link(view: View, resource_id: str) -> Html:
+    """A resource by its name, behind the name of what it lies in."""
     words = resource_id.split("/")
     above = f"{words[-3]} / " if words[-2].lower() != "workspaces" else ""
     return element("a", element("span", above, class_="above"), words[-1], href=view.address(resource_id))
@@ -199,7 +199,7 @@ def _clusters_section(view: View, clusters: list[dict[str, Any]]) -> Html:
     for cluster in clusters:
         name: Child = cluster["name"]
         if cluster["id"]:
-            name = _link(view, cluster["id"])
+            name = link(view, cluster["id"])
         queue = f"{cluster['jobsRunning']} running, {cluster['jobsQueued']} queued"
         about = f"{cluster['vmSize']} · {scale_text(cluster['scaleSettings'])}"
         if cluster["engine"] != "local":
@@ -220,7 +220,7 @@ def _clusters_section(view: View, clusters: list[dict[str, Any]]) -> Html:
 def _jobs_section(view: View, found: dict[str, Any]) -> Html:
     rows = [
         (
-            _link(view, job["id"]),
+            link(view, job["id"]),
             parts.state(job["executionState"]),
             parts.moment(job["since"]),
             element("span", job["reason"], class_="why"),
@@ -239,7 +239,7 @@ def _experiments_section(view: View, experiments: list[dict[str, Any]]) -> Html:
         return parts.section("Experiments", parts.empty("No experiment yet. Run something:"), line)
     rows = [
         (
-            _link(view, one["id"]),
+            link(view, one["id"]),
             one["jobs"],
             one["jobsRunning"],
             one["jobsQueued"],

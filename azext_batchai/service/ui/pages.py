@@ -8,13 +8,25 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 from urllib.parse import parse_qsl, unquote
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from azext_batchai.service import hosts
+from azext_batchai.service import app, hosts
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.service import Service
-from azext_batchai.service.ui import addresses, curves, guard, job, layout, logs, overview
+from azext_batchai.service.ui import (
+    addresses,
+    cluster,
+    curves,
+    experiment,
+    files,
+    guard,
+    job,
+    layout,
+    logs,
+    overview,
+    storage,
+)
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.sessions import Session, Sessions
@@ -32,6 +44,10 @@ _JOB = f"{_EXPERIMENT}/jobs/{{}}"
 # `{}` stands for a name, `*` at the end for whatever follows.
 ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", ""): overview.page,
+    ("GET", _EXPERIMENT): experiment.page,
+    ("GET", f"{_EXPERIMENT}/curves"): experiment.curve_data,
+    ("POST", f"{_EXPERIMENT}/terminate"): experiment.terminate,
+    ("POST", f"{_EXPERIMENT}/delete"): experiment.delete,
     ("GET", _JOB): job.page,
     ("POST", f"{_JOB}/terminate"): job.terminate,
     ("POST", f"{_JOB}/delete"): job.delete,
@@ -39,6 +55,15 @@ ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", f"{_JOB}/logs/events"): logs.events,
     ("GET", f"{_JOB}/logs/range"): logs.part,
     ("GET", f"{_JOB}/logs/search"): logs.search,
+    ("GET", f"{_JOB}/files/{{}}/*"): files.page,
+    ("GET", f"{_JOB}/raw/{{}}/*"): files.raw,
+    ("GET", "groups/{}/workspaces/{}/clusters/{}"): cluster.page,
+    ("POST", "groups/{}/workspaces/{}/clusters/{}/scale"): cluster.scale,
+    ("POST", "groups/{}/workspaces/{}/clusters/{}/delete"): cluster.delete,
+    ("GET", "storage"): storage.page,
+    ("GET", "storage/{}"): storage.account_page,
+    ("GET", "storage/{}/files/{}/*"): storage.share_page,
+    ("GET", "storage/{}/blobs/{}/*"): storage.container_page,
 }
 
 
@@ -59,10 +84,16 @@ class Pages:
         return {"address": address, "opener": str(self._sessions.write_opener(address))}
 
     def revoke(self) -> dict[str, int]:
+        """End all sessions, with the streams that are open."""
+        self._feed.close()
+        self._memory.close()
+        self._feed, self._memory = Feed(self._service.store), Memory()
         return {"ended": self._sessions.revoke()}
 
     def close(self) -> None:
+        """The service stops: end what goes on and on, and all sessions."""
         self._feed.close()
+        self._sessions.revoke()
         self._memory.close()
 
     async def answer(self, request: Request) -> Response:
@@ -73,12 +104,13 @@ class Pages:
         raw = request.scope["raw_path"].decode("ascii", "replace")
         if raw == addresses.ROOT.rstrip("/"):
             return RedirectResponse(addresses.ROOT, 308, guard.page_headers())
-        words = [unquote(word) for word in raw[len(addresses.ROOT) :].split("/")]
+        # Only the names of files may be bytes that are no text.
+        words = [unquote(word, errors="surrogateescape") for word in raw[len(addresses.ROOT) :].split("/")]
         if words[0] == "static" and request.method in ("GET", "HEAD"):
             return static_file("/".join(words[1:]), request.headers.get("if-none-match", ""))
         if words == ["enter"] and request.method == "GET":
             return self._enter(request)
-        session = self._sessions.find(request.cookies.get(self._sessions.cookie, ""))
+        session = self._session(request)
         if not session:
             return _html(_NO_SESSION, 401)
         if words == ["events"] and request.method == "GET":
@@ -87,21 +119,25 @@ class Pages:
 
     def _enter(self, request: Request) -> Response:
         value = self._sessions.redeem(request.query_params.get("code", ""))
-        if not value:
+        if not value and not self._session(request):  # who is in already may load the address again
             return _html(_NO_SESSION, 401)
         # No redirect: the cookie would not be sent along by it where another page has led here.
         response = _html(
             layout.plain("Welcome", element("p", element("a", "Go on", href=addresses.ROOT)), refresh=addresses.ROOT)
         )
         response.headers["referrer-policy"] = "no-referrer"
-        response.set_cookie(self._sessions.cookie, value, path=addresses.ROOT, httponly=True, samesite="strict")
+        if value:
+            response.set_cookie(self._sessions.cookie, value, path=addresses.ROOT, httponly=True, samesite="strict")
         return response
+
+    def _session(self, request: Request) -> Session | None:
+        return self._sessions.find(request.cookies.get(self._sessions.cookie, ""))
 
     def _events(self, request: Request) -> Response:
         since = request.query_params.get("since", "")
         topics = tuple(request.query_params.getlist("topic"))[:16]
         return StreamingResponse(
-            self._feed.events(topics, int(since) if since.isdecimal() else -1),
+            self._feed.events(topics, int(since) if since.isdecimal() and len(since) < 20 else -1),
             headers=guard.page_headers(),
             media_type="text/event-stream",
         )
@@ -110,8 +146,10 @@ class Pages:
         version = self._feed.version  # before anything is read: what changes meanwhile is told of
         try:
             answer = await self._answer(request, words, session)
-        except ArmError as exc:
-            answer = _failure(exc)
+        except ClientDisconnect:
+            raise
+        except Exception as exc:
+            answer = _failure(app.failure(self._service, exc, request.method, request.url.path))
         if isinstance(answer, Response):
             return answer
         if isinstance(answer, Redirect):
@@ -123,16 +161,16 @@ class Pages:
 
     async def _answer(self, request: Request, words: list[str], session: Session) -> Answer:
         method = "GET" if request.method == "HEAD" else request.method
+        form = await _form(request) if method == "POST" else {}
+        if method == "POST" and not session.wrote(form.get("token", "")):
+            raise ArmError(403, "Forbidden", "The form is not one of this session: load the page again.")
         subscription = self._service.subscription
-        if words[0] == "subscriptions" and len(words) > 2:
+        if words[0] == "subscriptions" and len(words) > 2 and all(words[1:3]):
             subscription, words = words[1], words[2:]
         found = _find(method, words)
         if not found:
             raise ArmError(404, "PageNotFound", "There is no such page.")
         handler, names, tail = found
-        form = await _form(request) if method == "POST" else {}
-        if method == "POST" and not session.wrote(form.get("token", "")):
-            raise ArmError(403, "Forbidden", "The form is not one of this session: load the page again.")
         base_url = hosts.base_url(request.scope["scheme"], request.headers.get("host", ""))
         wire = Wire(self._service, subscription.lower(), base_url)
         query = dict(request.query_params)
@@ -151,7 +189,7 @@ def _find(
             continue
         if all(part in ("{}", word) for part, word in zip(head, words)):
             names = tuple(word for part, word in zip(head, words) if part == "{}")
-            if all(names):
+            if all(name.isprintable() and name for name in names):
                 return handler, names, "/".join(words[len(head) :])
     return None
 
@@ -168,7 +206,7 @@ async def _form(request: Request) -> dict[str, str]:
 def _failure(exc: ArmError) -> Page:
     title = "Not found" if exc.status == 404 else "That did not work"
     back = element("p", element("a", "To the overview", href=addresses.ROOT))
-    return Page(title, element("div", element("h1", title), element("p", exc.message), back), (), status=exc.status)
+    return Page(title, element("div", element("h1", title), element("p", exc.message), back), status=exc.status)
 
 
 def _html(page: Html, status: int = 200) -> Response:

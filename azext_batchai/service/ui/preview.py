@@ -37,11 +37,22 @@ _PICTURES = {
 }
 # What a terminal obeys is shown as a picture of it.
 _CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {0x7F: 0x2421}
+_IN_NAMES = {
+    **_CONTROLS,
+    **{ord(char): 0x2400 + ord(char) for char in "\t\n\r"},
+    # These turn the order around in which what follows is read.
+    **dict.fromkeys((0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD),
+}
 
 
 def head_of(file: BinaryIO) -> bytes:
     """How a file begins, as far as `preview` needs it; where it is read is left as it was."""
     return os.pread(file.fileno(), HEAD, 0)
+
+
+def legible(name: str) -> str:
+    """The name of a file as it is shown: no character in it hides or turns others."""
+    return name.encode("utf-8", "replace").decode().translate(_IN_NAMES)
 
 
 def preview(name: str, head: bytes, size: int, address: str) -> Html:
@@ -87,7 +98,7 @@ def _shown(name: str, head: bytes, size: int, address: str) -> Html:
     if not head:
         return parts.empty("The file is empty.")
     if _picture(name, head):
-        return element("img", src=address, alt=PurePosixPath(name).name, class_="preview")
+        return element("img", src=address, alt=legible(PurePosixPath(name).name), class_="preview")
     if not _is_text(head):
         first = " ".join(f"{byte:02x}" for byte in head[:16])
         return joined(
@@ -113,7 +124,7 @@ def _shown(name: str, head: bytes, size: int, address: str) -> Html:
             class_="preview",
             tabindex="0",
             role="region",
-            aria_label=f"Content of {PurePosixPath(name).name}",
+            aria_label=f"Content of {legible(PurePosixPath(name).name)}",
         ),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class Sessions:
         self._forget_old()
         if self._codes.pop(code, None) is None:
             return None
-        self._opener.unlink(missing_ok=True)
+        self._forget_opener()
         while len(self._sessions) >= _MOST_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
         value = secrets.token_urlsafe(32)
@@ -74,8 +75,12 @@ class Sessions:
         number = len(self._sessions)
         self._codes.clear()
         self._sessions.clear()
-        self._opener.unlink(missing_ok=True)
+        self._forget_opener()
         return number
+
+    def _forget_opener(self) -> None:
+        with suppress(OSError):  # its code is no good any more
+            self._opener.unlink(missing_ok=True)
 
     def _forget_old(self) -> None:
         now = monotonic()

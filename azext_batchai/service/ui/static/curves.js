@@ -42,8 +42,9 @@ function short(value) {
 }
 
 class Chart {
-  constructor(name) {
+  constructor(name, indexes) {
     this.name = name;
+    this.indexes = indexes;
     this.logarithmic = false;
     this.hidden = new Set();
     this.zoomed = false;
@@ -117,8 +118,8 @@ class Chart {
     return {
       label: one.job,
       show: !this.hidden.has(one.job),
-      stroke: () => css(`--c${one.index % COLOURS}`),
-      dash: DASHES[one.index % DASHES.length],
+      stroke: () => css(`--c${this.indexes.get(one.job) % COLOURS}`),
+      dash: DASHES[this.indexes.get(one.job) % DASHES.length],
       width: 2,
       points: few ? { show: true, size: 5 } : {},
     };
@@ -129,8 +130,8 @@ class Chart {
     this.fields = this.metric.series.map((one, index) => {
       const value = made("span", { class: "value" });
       const button = made("button", {
-        type: "button", class: `c${one.index % COLOURS}`, "aria-pressed": String(!this.hidden.has(one.job)),
-      }, swatch(one.index), made("span", { class: "name" }, one.job), value);
+        type: "button", class: `c${this.indexes.get(one.job) % COLOURS}`, "aria-pressed": String(!this.hidden.has(one.job)),
+      }, swatch(this.indexes.get(one.job)), made("span", { class: "name" }, one.job), value);
       button.dataset.job = one.job;
       button.title = one.job;
       button.addEventListener("click", () => {
@@ -177,8 +178,7 @@ class Chart {
 }
 
 const same_jobs = (one, other) =>
-  one.length === other.length && one.every((series, index) =>
-    series.job === other[index].job && series.index === other[index].index);
+  one.length === other.length && one.every((series, index) => series.job === other[index].job);
 
 function described(metric) {
   const said = metric.series.slice(0, 5).map((one) =>
@@ -193,6 +193,7 @@ class Curves {
     this.charts = new Map();
     this.version = "";
     this.most = SHOWN_AT_FIRST;
+    this.indexes = new Map(); // job -> its colour and dash in all charts, which it keeps
     this.look();
   }
 
@@ -245,6 +246,7 @@ class Curves {
   }
 
   show(found) {
+    this.colour(found.metrics);
     const wanted = found.metrics.slice(0, this.most);
     const names = new Set(wanted.map((metric) => metric.name));
     for (const [name, chart] of this.charts) {
@@ -257,7 +259,7 @@ class Curves {
     wanted.forEach((metric, index) => {
       let chart = this.charts.get(metric.name);
       if (!chart) {
-        chart = new Chart(metric.name);
+        chart = new Chart(metric.name, this.indexes);
         this.charts.set(metric.name, chart);
       }
       if (this.node.children[index] !== chart.node) this.node.insertBefore(chart.node, this.node.children[index] ?? null);
@@ -273,6 +275,19 @@ class Curves {
     }
     if (!found.metrics.length && !found.reading) this.say("No metrics yet.");
     for (const note of found.notes) this.say(note);
+  }
+
+  colour(metrics) {
+    const jobs = new Set(metrics.flatMap((metric) => metric.series.map((one) => one.job)));
+    for (const job of [...this.indexes.keys()]) if (!jobs.has(job)) this.indexes.delete(job);
+    const taken = new Set(this.indexes.values());
+    let free = 0;
+    for (const job of jobs) {
+      if (this.indexes.has(job)) continue;
+      while (taken.has(free)) free += 1;
+      taken.add(free);
+      this.indexes.set(job, free);
+    }
   }
 
   say(text) {

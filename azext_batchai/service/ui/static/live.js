@@ -33,6 +33,7 @@ async function fetched() {
   }
 }
 
+// The first change is shown at once; a page that keeps changing takes at most a quarter of the time.
 export async function refresh() {
   if (fetching) {
     again = true;
@@ -42,10 +43,13 @@ export async function refresh() {
   try {
     do {
       again = false;
+      const began = performance.now();
       const page = await fetched();
       const main = page?.getElementById("main");
       if (main) put(page, main);
-    } while (again);
+      const took = performance.now() - began;
+      await new Promise((done) => { setTimeout(done, Math.min(3 * took, 5000)); });
+    } while (again && !document.hidden && status.dataset.state !== "ended");
   } finally {
     fetching = false;
   }
@@ -57,18 +61,29 @@ function put(page, main) {
     morphStyle: "outerHTML", ignoreActiveValue: true, callbacks,
   });
   document.title = page.title;
-  document.body.dataset.events = page.body.dataset.events;
+  const { events } = page.body.dataset;
+  const moved = topics(events) !== topics(document.body.dataset.events);
+  document.body.dataset.events = events;
+  if (moved && stream) connect();
   document.dispatchEvent(new CustomEvent("refreshed"));
 }
 
-function end() {
+function topics(address) {
+  return new URL(address, location.href).searchParams.getAll("topic").join("\n");
+}
+
+function close() {
   stream?.close();
   stream = null;
-  show("ended", "session over: az batchai local ui");
+}
+
+function end() {
+  close();
+  show("ended", "session over: type az batchai local ui");
 }
 
 function connect() {
-  stream?.close();
+  close();
   stream = new EventSource(document.body.dataset.events);
   stream.addEventListener("open", () => show("live", "live"));
   stream.addEventListener("change", refresh);
@@ -86,20 +101,23 @@ async function lost() {
   stream = null;
   show("connecting", "reconnecting");
   await fetched();
-  if (status.dataset.state === "ended") return;
-  setTimeout(() => { if (!stream && !document.hidden) connect(); }, 2000);
+  setTimeout(look, 2000);
+}
+
+function look() {
+  if (!stream && !document.hidden && status.dataset.state !== "ended") connect();
 }
 
 // Nobody looks: nothing is asked for.
 document.addEventListener("visibilitychange", () => {
-  if (status.dataset.state === "ended") return;
   if (document.hidden) {
-    stream?.close();
-    stream = null;
-  } else if (!stream) {
-    connect();
+    close();
+  } else {
+    look();
   }
 });
+window.addEventListener("pagehide", close);
+window.addEventListener("pageshow", (event) => { if (event.persisted) look(); });
 
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
@@ -112,8 +130,10 @@ function ago(text) {
 
 export function decorate(root) {
   for (const time of root.querySelectorAll("time.ago")) {
+    const text = ago(time.dateTime);
+    if (time.textContent === text) continue;  // what is selected stays selected
     time.title = new Date(time.dateTime).toLocaleString();
-    time.textContent = ago(time.dateTime);
+    time.textContent = text;
   }
 }
 
