@@ -75,7 +75,7 @@ def is_secret(name: str) -> bool:
 
 def masked_config(properties: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration that makes such a job, without the values of variables that look secret."""
-    made = config_of(properties)
+    made: dict[str, dict[str, Any]] = config_of(properties)
     if "environmentVariables" in made["properties"]:
         made["properties"]["environmentVariables"] = [
             {**one, "value": MASK} if is_secret(one["name"]) else one
@@ -216,7 +216,7 @@ async def _outputs(view: View, record: Record) -> Html:
 
 
 def _made_of(properties: Mapping[str, Any]) -> Html:
-    settings = next((properties[name] for name in toolkits.BY_SETTINGS if name in properties), {})
+    settings: Mapping[str, Any] = next((properties[name] for name in toolkits.BY_SETTINGS if name in properties), {})
     preparation = properties.get("jobPreparation", {}).get("commandLine")
     command = settings.get("commandLine")
     rest = [(name, str(value)) for name, value in settings.items() if name != "commandLine"]

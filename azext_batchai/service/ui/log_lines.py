@@ -101,6 +101,7 @@ def _character(data: bytes, place: int) -> int:
 def read_on(file: BinaryIO, at: int, to_end: bool) -> Chunk:
     """The rows from a place on where a row begins, of at most PIECE bytes; `to_end` as in `split`."""
     size = os.fstat(file.fileno()).st_size
+    at = min(at, size)
     data = os.pread(file.fileno(), PIECE, at)
     rows, used = split(data, at, to_end and at + len(data) >= size)
     rest = data[used:] if at + len(data) >= size else b""
@@ -111,7 +112,7 @@ def read_back(file: BinaryIO, begin: int, end: int) -> Chunk:
     """The whole rows between two places, at most PIECE bytes before `end`, where a row ends."""
     size = os.fstat(file.fileno()).st_size
     end = min(end, size)
-    begin = start_of(file, max(begin, end - PIECE, 0), end)
+    begin = start_of(file, min(max(begin, end - PIECE), end), end)
     rows, _ = split(os.pread(file.fileno(), end - begin, begin), begin, True)
     return Chunk(begin, end, size, rows)
 

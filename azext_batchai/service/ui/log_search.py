@@ -36,6 +36,7 @@ def search(file: BinaryIO, needle: str, begin: int, most: int, until: float) -> 
     """Lines that hold the needle in upper or lower case, one match of each; `until`: by `clock.monotonic`."""
     find = _finder(needle)
     rows: list[Row] = []
+    begin = min(begin, os.fstat(file.fileno()).st_size)
     carry, at, reported = b"", begin, False  # `reported`: the line that goes on here has been
     while True:
         data = os.pread(file.fileno(), _CHUNK, at)

@@ -58,7 +58,9 @@ class Wanted:
 
     def has(self, name: str) -> bool:
         match = _FILE.fullmatch(name)
-        return bool(match) and self.stream in (None, match[1]) and self.rank in (None, match[2] or "")
+        if not match:
+            return False
+        return self.stream in (None, match[1]) and self.rank in (None, match[2] or "")
 
 
 def section(view: View, record: Record) -> Html:
