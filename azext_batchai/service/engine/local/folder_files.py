@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import heapq
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import BinaryIO
 
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.engine.base import FileEntry, TaskError, Volume
+from azext_batchai.service.storage import content
 from azext_batchai.service.storage.layout import BLOBS, FILES, KEPT, NFS, StorageLayout
 
 # What the user is told where a volume is missing (wire.md 4).
@@ -53,7 +55,13 @@ class FolderFiles:
         return await asyncio.to_thread(_page, self._place(volume, directory), after, limit)
 
     async def open(self, volume: Volume, path: str) -> BinaryIO:
-        return self._place(volume, path).open("rb")
+        return await asyncio.to_thread(self._open, volume, path)
+
+    def _open(self, volume: Volume, path: str) -> BinaryIO:
+        file = content.open_file(self._place(volume, path))
+        if not file:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return file
 
     def _place(self, volume: Volume, path: str) -> Path:
         root = self._layout.folder(volume.account, volume.service, volume.name)
