@@ -255,6 +255,11 @@ class Store:
             self._note(exc)
             raise
 
+    def place(self, key: str) -> tuple[str, bool] | None:
+        """The parent of the record at `key` and whether it is active, without reading what it holds."""
+        row = self._db.execute("SELECT parent, active FROM resources WHERE key=?", (key,)).fetchone()
+        return (row[0], bool(row[1])) if row else None
+
     def add(self, record: Record) -> None:
         record.modified = wire_now()
         record.version = 1

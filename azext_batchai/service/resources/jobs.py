@@ -42,7 +42,7 @@ def _id(call: Call) -> str:
 async def create(service: Service, call: Call) -> Reply:
     """202; the same body again gives 200 and the job as it was created, another one 409 (wire.md 1.4)."""
     workspace = workspaces.find(service, call)
-    experiment = experiments.find(service, call)
+    experiment = experiments.NESTED.find_below(service, call)
     parents.refuse_under_deletion(service, experiment.key)
     given = call.properties()
     cleaned = _checked(given)
