@@ -84,6 +84,7 @@ def _mount_points() -> list[str]:
     return [re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split()[4]) for line in lines]
 
 
+_maker = ThreadPoolExecutor(1, thread_name_prefix="maker")
 _remover = ThreadPoolExecutor(1, thread_name_prefix="remover")
 _waste: deque[Path] = deque()
 _WASTE_SECONDS = 0.2  # in which more may come: one program removes them all, and other threads are not held up
@@ -92,7 +93,7 @@ _MOST_WASTE = 500
 
 def run_later(work: Callable[[], None]) -> None:
     """Do something with files that nobody waits for, while others go on."""
-    _remover.submit(work)
+    _maker.submit(work)
 
 
 def remove_later(root: Path) -> None:
