@@ -349,3 +349,47 @@ def test_it_is_told_whether_something_was_mounted_for_others_of_the_namespace(tm
     assert not told("true")
     assert told("mount -t tmpfs none .")
     assert told("mount -t tmpfs none . && umount .")
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("end", ["close", "kill"])
+def test_a_runner_waits_for_the_next_task_and_goes_with_the_launcher(tmp_path: Path, end: str) -> None:
+    async def spare(launcher: int) -> int:
+        while not (found := children(launcher)):
+            await asyncio.sleep(0.01)
+        return found[0]
+
+    async def work(host: LocalHost) -> int:
+        async def run(name: str, line: str, **environment: str) -> str:
+            await Task(host, tmp_path / name, GRACE).run(command(tmp_path, line, **environment), resume=False)
+            return (tmp_path / "out").read_text()
+
+        await run("first", "true")
+        launcher = host._process.pid
+        waiting = await spare(launcher)
+        # Larger than what a socket takes at once.
+        many = {f"V{number}": "x" * 100_000 for number in range(5)}
+        assert int(await run("second", "echo $PPID", **many)) == waiting
+        waiting = await spare(launcher)
+        if end == "kill":
+            os.kill(launcher, signal.SIGKILL)
+        return waiting
+
+    waiting = with_host(work)
+    wait_until(lambda: not alive(waiting), "the runner that waited is gone")
+
+
+def test_a_task_is_started_although_the_runner_that_waited_is_gone(tmp_path: Path) -> None:
+    async def work(host: LocalHost) -> TaskEnd:
+        await Task(host, tmp_path / "first", GRACE).run(command(tmp_path, "true"), resume=False)
+        while not (waiting := children(host._process.pid)):
+            await asyncio.sleep(0.01)
+        os.kill(waiting[0], signal.SIGKILL)
+        while children(host._process.pid):
+            await asyncio.sleep(0.01)
+        return await Task(host, tmp_path / "second", GRACE).run(command(tmp_path, "exit 5"), resume=False)
+
+    assert with_host(work) == TaskEnd(5)

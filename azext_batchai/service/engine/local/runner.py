@@ -27,6 +27,7 @@ import os
 import select
 import signal
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,16 +48,24 @@ _NOISE = b"plm:rsh: Warning: setpgid("
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def become_runner(request: Json, namespace: Namespace | None = None) -> None:
-    """Run a task in this forked process, which ends with it; `namespace` is the one to enter."""
+def prepare() -> Events:
+    """What this forked process can do before it knows its task."""
+    gc.disable()
+    os.setsid()
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    return Events()
+
+
+def become_runner(request: Json, namespace: Namespace | None = None, events: Events | None = None) -> None:
+    """Run a task in this forked process, which ends with it; `namespace` is the one to enter.
+
+    `events` come from `prepare`, where that was called before.
+    """
     status = 1
     try:
-        gc.disable()
-        os.setsid()
+        events = events or prepare()
         set_name(request["cookie"].encode())
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         folder = request["folder"]
-        events = _Events()
         if "agent" in request:
             _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
         if _claim(folder, request["cookie"]):
@@ -102,7 +111,7 @@ def _claim(folder: str, cookie: str) -> bool:
     start = _read("/proc/self/stat").rpartition(b")")[2].split()[19].decode()
     temporary = os.path.join(folder, f"pid.{os.getpid()}")
     _take(os.path.join(folder, "claim.old"), temporary)
-    _write_new(temporary, {"pid": os.getpid(), "startTime": start, "bootId": _boot_id()})
+    _write_new(temporary, {"pid": os.getpid(), "startTime": start, "bootId": boot_id()})
     try:
         os.link(temporary, os.path.join(folder, f"claim.{cookie}"))
     except FileExistsError:
@@ -112,7 +121,9 @@ def _claim(folder: str, cookie: str) -> bool:
     return True
 
 
-def _boot_id() -> str:
+@lru_cache(None)
+def boot_id() -> str:
+    """Which run of the machine this is."""
     return _read("/proc/sys/kernel/random/boot_id").decode().strip()
 
 
@@ -150,7 +161,7 @@ def _write(name: str, old: str, content: Json) -> None:
     os.replace(temporary, name)
 
 
-class _Events:
+class Events:
     """Signals as bytes of a pipe, so that they can be waited for together with the ranks' output."""
 
     def __init__(self) -> None:
@@ -255,10 +266,9 @@ def _relays(request: Json) -> list[_Relay]:
     return [_Relay(target, sources) for target, sources in paths.items()]
 
 
-def _run(request: Json, namespace: Namespace | None, events: _Events) -> Json:
+def _run(request: Json, namespace: Namespace | None, events: Events) -> Json:
     """Start the command, wait for it, leave no process of it behind."""
     relays = _relays(request)
-    oom_kills = _oom_kills()
     result: Json = {}
     mounts = _Mounts()
     pid = 0
@@ -270,6 +280,7 @@ def _run(request: Json, namespace: Namespace | None, events: _Events) -> Json:
     finally:
         os.chdir(folder)  # which need not be where it was, seen from the namespace
         os.close(folder)
+    oom_kills = _oom_kills()
     stopping = None
     kill_at = 0.0
     while _reap(pid, result):
