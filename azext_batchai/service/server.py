@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_CONNECTIONS = 4096
+_GC_THRESHOLD = (5000, 20, 20)
 _RESET_FILE = "reset"  # there while a state is being deleted
 
 
@@ -136,6 +138,8 @@ class _Run:
         self._instance.publish()
         log.info("service %s ready at %s, state in %s", VERSION, service.base_url, self._settings.home)
         self._ready(self._state)
+        gc.freeze()  # what is there by now stays: looking through it again and again would cost each job some
+        gc.set_threshold(*_GC_THRESHOLD)
         await serving
         await self._let_go()
 

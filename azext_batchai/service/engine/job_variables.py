@@ -86,7 +86,7 @@ def _output(
     base = Path(expand(prefix))
     if not base.is_absolute():
         raise wrong_path(what, prefix, "it must be an absolute path or start with a mount root variable")
-    return what, prefix, base, base / plan.output_segment / inside
+    return what, prefix, base, Path(f"{base}/{plan.output_segment}/{inside}")
 
 
 def input_variables(plan: JobPlan, expand: Callable[[str], str]) -> Mapping[str, str]:

@@ -197,12 +197,12 @@ class Task:
 
     def _new_cookie(self) -> str:
         os.makedirs(self.folder, exist_ok=True)
-        (self.folder / "exit.json").unlink(missing_ok=True)
         cookie = f"bai-{secrets.token_hex(5)}"
-        path, old = self.folder / "cookie", self.folder / "cookie.old"
+        path, old = (f"{self.folder}/{name}" for name in ("cookie", "cookie.old"))
         try:
             file, used = os.open(old, os.O_WRONLY), True
         except FileNotFoundError:
+            (self.folder / "exit.json").unlink(missing_ok=True)
             # Nobody has been asked for this start yet: half a cookie is one of a task that never started.
             file, used = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), False
         try:
@@ -246,7 +246,8 @@ class Task:
         """A file of the task's folder; '' where it is not there. Waits where it cannot be read for another reason."""
         while True:
             try:
-                return (self.folder / name).read_text(encoding="utf-8")
+                with open(f"{self.folder}/{name}", encoding="utf-8") as file:
+                    return file.read()
             except (FileNotFoundError, NotADirectoryError):
                 return ""
             except OSError as exc:
@@ -263,10 +264,10 @@ def make_spare(folder: Path) -> bool:
     claims = [name for name in names if name.startswith("claim.bai-")]
     if sorted(names) != sorted(["cookie", "exit.json", *claims]) or len(claims) != 1:
         return False
-    if any((folder / name).stat().st_size > _FILE_BYTES for name in names):
+    if any(os.stat(f"{folder}/{name}").st_size > _FILE_BYTES for name in names):
         return False
     for name, old in ((claims[0], "claim.old"), ("exit.json", "exit.old"), ("cookie", "cookie.old")):
-        os.rename(folder / name, folder / old)
+        os.rename(f"{folder}/{name}", f"{folder}/{old}")
     return True
 
 

@@ -127,7 +127,7 @@ class LocalSite:
         for place in self._places:
             folders = place.folders
             if spares:
-                place.node.take_spare("tasks", place.node.root / "tasks" / self._attempt)
+                place.node.take_spare("tasks", self._tasks_of(place.node))
                 if place.node.take_spare("job", folders.root):
                     continue
             for folder in (folders.work, folders.mounts, folders.temp):
@@ -247,7 +247,10 @@ class LocalSite:
     # Running
 
     def _folder(self, node: LocalNode, task: str) -> Path:
-        return node.root / "tasks" / self._attempt / task
+        return self._tasks_of(node) / task
+
+    def _tasks_of(self, node: LocalNode) -> Path:
+        return Path(f"{node.root}/tasks/{self._attempt}")
 
     def has_started(self, task: str) -> bool:
         return any((self._folder(node, task) / "cookie").exists() for node in self._nodes)
@@ -370,7 +373,7 @@ class LocalSite:
         clean = self._complete and not self._runtimes and not self._plan.volumes and not self._mounts
         for place in self._places:
             place.node.is_clean = False
-            for name, folder in (("job", place.folders.root), ("tasks", place.node.root / "tasks" / self._attempt)):
+            for name, folder in (("job", place.folders.root), ("tasks", self._tasks_of(place.node))):
                 if not clean or not place.node.put_back(name, folder):
                     place.node.discard(folder)
                     run_later(place.node.prepare_spares)

@@ -200,9 +200,11 @@ class LocalNode:
 
     def take_spare(self, name: str, place: Path) -> bool:
         """Put the spare folders of a kind to their place, if they are there and it is free."""
+        spare = f"{self.root}/spare-{name}"
         try:
-            os.makedirs(place.parent, exist_ok=True)
-            os.replace(self.root / f"spare-{name}", place)
+            if not os.path.isdir(place.parent):
+                os.makedirs(place.parent, exist_ok=True)
+            os.replace(spare, place)
         except OSError:
             return False
         return True
@@ -212,15 +214,16 @@ class LocalNode:
 
         They cost no new folder, and no removal, which makes new ones dear (ext4).
         """
-        spare = self.root / f"spare-{name}"
+        spare = f"{self.root}/spare-{name}"
         try:
-            if spare.exists() or self.far or (os.geteuid() == 0 and not self.view.bubblewrap):  # root may have mounted
+            root_may_have_mounted = os.geteuid() == 0 and not self.view.bubblewrap
+            if os.path.lexists(spare) or self.far or root_may_have_mounted:
                 return False
             if name == "tasks":
                 untouched = os.listdir(place) == [*_SPARES[name]] and make_spare(place / _SPARES[name][0])
             else:
                 untouched = sorted(os.listdir(place)) == sorted(_SPARES[name])
-                untouched = untouched and all(_is_as_made(place / folder, self._made) for folder in _SPARES[name])
+                untouched = untouched and all(_is_as_made(f"{place}/{folder}", self._made) for folder in _SPARES[name])
             if untouched:
                 os.rename(place, spare)
             return untouched
@@ -304,9 +307,9 @@ async def open_endpoint(
     return await SshEndpoint.start(replace(spec, port=0))
 
 
-def _is_as_made(folder: Path, made: tuple[int, int, int]) -> bool:
+def _is_as_made(folder: str, made: tuple[int, int, int]) -> bool:
     """Whether an empty folder of this device, mode and owner is there, without an access list of its own."""
-    status = folder.lstat()
+    status = os.lstat(folder)
     if (status.st_dev, status.st_mode, status.st_uid) != made or os.listdir(folder):
         return False
     return not any(name.startswith("system.posix_acl") for name in os.listxattr(folder))
