@@ -1,6 +1,7 @@
 """Folders of a local node that are made ahead, and those that are removed later."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,15 @@ def test_nothing_is_made_on_a_node_that_is_gone(node: LocalNode) -> None:
     assert not node.root.exists()
 
 
-def test_what_is_removed_later_goes_with_what_cannot_be_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("programs", [("setpriv", "rm"), ("rm",), ()])
+def test_what_is_removed_later_goes_with_what_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for program in programs:
+        (folder / program).symlink_to(shutil.which(program) or "/bin/true")
+    monkeypatch.setenv("PATH", str(folder))
     target = tmp_path / "kept"
     target.mkdir()
     (target / "file").touch()
