@@ -14,7 +14,7 @@ from azext_batchai.service.store_events import GONE
 
 log = logging.getLogger(__name__)
 
-_WRITTEN_SECONDS = 1.0  # after which what was noted is written
+_WRITTEN_SECONDS = 0.1  # after which what was noted is written
 
 
 class NodeTimes:
