@@ -51,6 +51,9 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["azext_batchai", "azext_batchai.*"]),
-    package_data={"azext_batchai": ["azext_metadata.json", "py.typed", "schemas/*.json"]},
+    package_data={
+        "azext_batchai": ["azext_metadata.json", "py.typed", "schemas/*.json"],
+        "azext_batchai.service.ui": ["static/*", "static/vendor/*"],
+    },
     install_requires=[line.split(" #")[0] for line in read("requirements.txt").splitlines() if line],
 )

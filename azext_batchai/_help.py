@@ -1,4 +1,7 @@
-"""Help of every group and command."""
+"""Help of every group and command.
+
+One file however long, as it is one table that az reads as a whole: at each start, before it knows the command.
+"""
 
 # ruff: noqa: E501  (an example is one line, as it is typed)
 
@@ -20,6 +23,7 @@ short-summary: Manage workspaces, which hold clusters, experiments and file serv
 helps["batchai workspace create"] = """
 type: command
 short-summary: Create a workspace.
+long-summary: On this machine its resource group is made along where it is missing; in Azure it has to be there (`az group create`).
 examples:
   - name: Create a workspace in North Europe.
     text: az batchai workspace create -g MyResourceGroup -n MyWorkspace -l northeurope
@@ -563,7 +567,7 @@ examples:
 helps["batchai job file upload"] = """
 type: command
 short-summary: Copy a file or a folder of this machine into one of a job's output folders.
-long-summary: What is there already, as large and no older, is left alone.
+long-summary: What is there already, as large and no older or, over a network, with the same MD5, is left alone; a large file that was cut off there goes on behind what came over.
 examples:
   - name: Give a job a checkpoint to go on from.
     text: az batchai job file upload -g MyResourceGroup -w MyWorkspace -e MyExperiment -j MyJob -d MODEL --source train.py
@@ -572,7 +576,7 @@ examples:
 helps["batchai cluster file upload"] = """
 type: command
 short-summary: Copy a file or a folder of this machine to a share or container that a cluster mounts.
-long-summary: What is there already, as large and no older, is left alone.
+long-summary: What is there already, as large and no older or, over a network, with the same MD5, is left alone; a large file that was cut off there goes on behind what came over.
 examples:
   - name: Copy a script to the first share, $AZ_BATCHAI_MOUNT_ROOT/autoafs of auto storage.
     text: az batchai cluster file upload -g MyResourceGroup -w MyWorkspace -c MyCluster --source train.py
@@ -667,6 +671,21 @@ short-summary: Print the log of the service.
 examples:
   - name: Print the last 20 lines and go on with new ones.
     text: az batchai local logs --tail 20 --follow
+"""
+
+helps["batchai local ui"] = """
+type: command
+short-summary: Look at clusters, jobs, logs and metrics in a browser.
+long-summary: |
+    Prints an address of the service on this machine that lets its first reader in, once and within ten minutes; on a desktop it is opened. The session ends with the service, or with --revoke.
+    From another machine, forward the port with `ssh -L` and open the address there.
+examples:
+  - name: Open the page.
+    text: az batchai local ui
+  - name: Print the address, to be opened elsewhere.
+    text: az batchai local ui --print
+  - name: End all sessions.
+    text: az batchai local ui --revoke
 """
 
 helps["batchai local env"] = """

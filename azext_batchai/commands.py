@@ -143,6 +143,8 @@ def _load_local(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_command("run", "run_program")
         g.custom_command("connection-string", "show_connection_string", client_factory=clients.embedded)
         g.custom_command("reset", "reset_service", confirmation=_RESET_QUESTION)
+    with group("batchai local", "local_ui", None) as g:
+        g.custom_command("ui", "show_page")
 
 
 _RESET_QUESTION = (

@@ -39,6 +39,7 @@ def sweep(bench: Rig, rounds: int) -> Row:
     """A hundred jobs in one command beside as many commands; no node is free, so that nothing else is measured."""
     file = bench.folder / "job.json"
     file.write_text(json.dumps(job(bench.service, "true")), encoding="utf-8")
+    bench.service.reconnect()  # the service closes a connection that was idle for long
     bench.service.arm("PUT", "bench/experiments/many")
     where = ["-g", "bench", "-w", "bench", "-e", "many", "-f", str(file), "-c", "none"]
     cluster = bench.service.arm("GET", "bench/clusters/one")["properties"]

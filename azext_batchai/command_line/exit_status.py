@@ -12,7 +12,7 @@ _SIGNALS = 128  # added to the number of a signal, as shells do
 
 
 class ExitStatus(enum.IntEnum):
-    """The first four are azure-cli's own; its error classes (azclierror) lead to the three that are not 0."""
+    """The first four are azure-cli's own: 2 is its parser's, 3 ResourceNotFoundError's, 1 any other azclierror's."""
 
     DONE = 0
     FAILED = 1

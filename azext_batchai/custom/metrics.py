@@ -41,7 +41,7 @@ def show_metrics(
 
 
 def _chosen(found: Any, wanted: list[str] | None, job_name: str) -> list[str]:
-    from azext_batchai.jobs.metrics import named
+    from azext_batchai.formats.metrics import named
 
     if wanted is None or not found:
         return sorted(found)
@@ -115,7 +115,7 @@ def compare_jobs(
 
 def _plot_jobs(cmd: Any, jobs: Any, rows: Any, experiment_name: str, plot: str) -> bool:
     """One curve of each job, of the first metric; whether it was drawn in the terminal."""
-    from azext_batchai.jobs.metrics import named
+    from azext_batchai.formats.metrics import named
 
     names = list(rows[0]["metrics"]) if rows else []
     if not names:

@@ -105,7 +105,7 @@ def _provide(run: Path, folders: dict[str, Path]) -> None:
 
 
 def _has_events(folder: Path) -> bool:
-    from azext_batchai.jobs.event_files import NAME
+    from azext_batchai.formats.event_files import NAME
 
     return any(folder.rglob(f"{NAME}*"))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from azext_batchai.jobs.metrics import Metrics, named
+from azext_batchai.formats.metrics import Metrics, named
 from azext_batchai.jobs.sweep import parameters_of
 
 METRIC, DURATION, NAME = "metric", "duration", "name"

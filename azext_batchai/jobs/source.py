@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+# pylint: disable=too-many-positional-arguments
 import hashlib
+import io
 import json
 import os
+import posixpath
 import shutil
 import stat
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from azext_batchai.jobs import ignore
-from azext_batchai.jobs.transfer import Tally, upload
+from azext_batchai.jobs.transfer import Sender, Tally
 from azext_batchai.storage.places import Place
 
 FOLDER = "sources"  # in the share
@@ -36,8 +39,8 @@ Files = dict[str, File]
 def copy(folder: Path, place: Place, tally: Tally) -> str:
     """Copy a folder below `place`, without what .gitignore and .batchaiignore leave out.
 
-    Returns where it is, relative to `place`. A version that was copied before is not copied again, nor is, on a share
-    of this machine, a file that the version before had. Raises FileOperationError.
+    Returns where it is, relative to `place`. A version that was copied before is not copied again, nor is a file that
+    the version before had. Raises FileOperationError, and AzureResponseError where the account refuses.
     """
     if not folder.is_dir():
         _refuse(f"{folder} is no folder.")
@@ -45,17 +48,23 @@ def copy(folder: Path, place: Place, tally: Tally) -> str:
     key = hashlib.sha256(os.fsencode(top)).hexdigest()[:8]
     name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in top.name) or "root"
     where = f"{FOLDER}/{name}-{key}"
-    before = _read_manifest(place.local / where) if place.local else {}
+    sender = None if place.local else Sender(place, tally)
+    manifest = f"{where}/{_MANIFEST}"
+    before = _manifest(sender.read(manifest) if sender else _read(place.local / manifest))
     try:
-        files = _scan(top, before)
+        # The times in a share that several machines write to prove nothing.
+        files = _scan(top, {} if sender else before)
     except OSError as error:
         _refuse(f"{error.filename} cannot be read: {error.strerror}.")
     version = f"{where}/{_digest(files)}"
-    if place.local:
-        _copy(top, files, place.local / version, before, tally)
-        _write_manifest(place.local / where, version.rpartition("/")[2], files)
+    if sender:
+        _send(top, files, sender, version, before, tally)
+        sender.put(manifest, io.BytesIO(_manifest_of(version, files)))
     else:
-        _upload(top, files, place, version, tally)
+        _copy(top, files, place.local / version, before, tally)
+        part = place.local / where / f".{_MANIFEST}.{os.getpid()}"
+        part.write_bytes(_manifest_of(version, files))
+        part.replace(place.local / manifest)
     return version
 
 
@@ -117,26 +126,45 @@ def _is_intact(place: Path, file: File) -> bool:
     return (status.st_size, status.st_mtime_ns) == (file.size, file.modified)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read(path: Path) -> bytes:
     try:
-        found = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _manifest(content: bytes) -> dict[str, Any]:
+    """What the last version has; {} where that is not known."""
+    try:
+        found = json.loads(content)
+    except ValueError:
         return {}
     return found if isinstance(found, dict) and isinstance(found.get("files"), dict) else {}
 
 
-def _write_manifest(folder: Path, version: str, files: Files) -> None:
+def _manifest_of(version: str, files: Files) -> bytes:
     listed = {path: [file.size, file.modified, file.digest, file.executable] for path, file in files.items()}
-    part = folder / f".{_MANIFEST}.{os.getpid()}"
-    part.write_text(json.dumps({"version": version, "files": listed}), encoding="utf-8")
-    part.replace(folder / _MANIFEST)
+    return json.dumps({"version": posixpath.basename(version), "files": listed}).encode()
 
 
-def _upload(top: Path, files: Files, place: Place, version: str, tally: Tally) -> None:
-    """Send a version over the network. A file of a version never changes: one that has its size is there."""
-    for path in files:
-        folder = f"{place.path}/{version}/{os.path.dirname(path)}".strip("/")
-        upload(top / path, Place(place.folder, folder), tally)
+def _send(top: Path, files: Files, sender: Sender, version: str, before: dict[str, Any], tally: Tally) -> None:
+    """Make a version elsewhere; what the version before has as well is copied there, without coming from here."""
+    earlier, known = str(before.get("version", "")), before.get("files", {})
+    # Only of a version that came over as a whole sizes say that a file is there.
+    is_whole, sizes = earlier == posixpath.basename(version), dict[str, dict[str, int]]()
+    for path, file in files.items():
+        folder, name = posixpath.split(f"{version}/{path}")
+        tally.begin(path, file.size)
+        if is_whole and folder not in sizes:
+            sizes[folder] = sender.sizes(folder)
+        if is_whole:
+            is_there = sizes[folder].get(name) == file.size
+        else:
+            is_known = known.get(path, [])[2:] == [file.digest, file.executable]
+            is_there = is_known and sender.copy(f"{posixpath.dirname(version)}/{earlier}/{path}", f"{version}/{path}")
+        sent = not is_there and sender.send(top / path, f"{version}/{path}", file.executable)
+        tally.copied += sent
+        tally.kept += not sent
 
 
 def _refuse(message: str) -> None:

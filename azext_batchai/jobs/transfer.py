@@ -7,6 +7,7 @@ import contextlib
 import os
 import posixpath
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,6 @@ from azext_batchai.transport.http import session as http_session
 logger = get_logger(__name__)
 PART = ".part"  # at the end of a name: a download that is not whole yet
 _UNITS = ("B", "kB", "MB", "GB", "TB")
-_NO_FOLDER = {"ResourceNotFound", "ParentNotFound", "ContainerNotFound", "ShareNotFound"}
 
 
 @dataclass
@@ -188,19 +188,17 @@ def _inside(target: Path, name: str) -> Path:
 
 
 def upload(source: Path, place: Place, tally: Tally) -> None:
-    """Copy a file, or all files of a folder, below `place`; those that are there, as large and newer, stay.
+    """Copy a file, or all files of a folder, below `place`; those that are there stay.
 
-    Raises FileOperationError where it cannot be read or written, AzureResponseError where the account refuses.
+    They are there where, on this machine, they are as large and newer, elsewhere where the MD5 says so. Raises
+    FileOperationError where one cannot be read or written, AzureResponseError where the account refuses.
     """
     files = [(source.name, source)] if source.is_file() else _tree(source)
-    session, known = http_session(), dict[str, dict[str, int]]()
+    sender = None if place.local else Sender(place, tally)
     for name, path in files:
         with _local_errors(path):
             tally.begin(name, path.stat().st_size)
-            if place.local:
-                copied = _copy(path, place.local / name, tally)
-            else:
-                copied = _send(session, path, place, name, known, tally)
+            copied = sender.send(path, name) if sender else _copy(path, place.local / name, tally)
         tally.copied += copied
         tally.kept += not copied
 
@@ -225,40 +223,74 @@ def _copy(path: Path, target: Path, tally: Tally) -> bool:
     return True
 
 
-def _send(session: Any, path: Path, place: Place, name: str, known: dict[str, dict[str, int]], tally: Tally) -> bool:
-    target = posixpath.normpath(posixpath.join(place.path, name))
-    folder = posixpath.dirname(target)
-    try:
-        if folder not in known:
-            known[folder] = _sizes(place, session, folder)
-        size = path.stat().st_size
-        if known[folder].get(posixpath.basename(target)) == size:
-            return False
-        uploads.put_file(place.folder, session, target, path, tally.add)
-        if _sizes(place, session, folder).get(posixpath.basename(target)) != size:
-            from azure.cli.core.azclierror import AzureResponseError
+class Sender:
+    """Sends files to a place that is not on this machine. Its methods raise AzureResponseError."""
 
-            raise AzureResponseError(
-                f"{name} has not the size in storage that it has here.", recommendation="Run the command again."
-            )
+    def __init__(self, place: Place, tally: Tally) -> None:
+        self._place, self._tally = place, tally
+        self._session = http_session()
+        self._made = set[str]()  # folders
+
+    def send(self, path: Path, name: str, executable: bool | None = None) -> bool:
+        """Send a file to `name` below the place; False where it is there as it is here.
+
+        `executable`: by default what it is.
+        """
+        with path.open("rb") as file:
+            if executable is None:
+                executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
+            return self.put(name, file, executable)
+
+    def put(self, name: str, file: Any, executable: bool = False) -> bool:
+        """The same of a binary file that is open."""
+        with _storage_errors():
+            put = uploads.put_file
+            return put(self._place.folder, self._session, self._to(name), file, self._tally.add, executable=executable)
+
+    def copy(self, source: str, name: str) -> bool:
+        """Let the account copy a file that is there already; False where it is not."""
+        try:
+            uploads.copy_file(self._place.folder, self._session, self._path(source), self._to(name))
+        except data_plane.StorageError:
+            return False
+        return True
+
+    def read(self, name: str) -> bytes:
+        """A small file; b"" where it is not there."""
+        account = self._place.folder.account
+        url = account.url(self._place.folder.name, self._path(name))
+        with _storage_errors():
+            size = int((account.head(self._session, url) or {}).get("Content-Length", 0))
+            return account.read(self._session, url, 0, size) if size else b""
+
+    def sizes(self, name: str) -> dict[str, int]:
+        """The files in a folder; none where it is not there."""
+        try:
+            listed = self._place.folder.list(self._session, self._path(name))
+            return {entry.name: entry.size for entry in listed if entry.size is not None}
+        except data_plane.StorageError:
+            return {}
+
+    def _path(self, name: str) -> str:
+        return posixpath.normpath(posixpath.join(self._place.path, name))
+
+    def _to(self, name: str) -> str:
+        """The path of a file, whose folder is made where it is not there."""
+        path = self._path(name)
+        uploads.make_folders(self._place.folder, self._session, posixpath.dirname(path), self._made)
+        return path
+
+
+@contextlib.contextmanager
+def _storage_errors() -> Iterator[None]:
+    try:
+        yield
     except data_plane.StorageError as error:
         from azure.cli.core.azclierror import AzureResponseError
 
         raise AzureResponseError(
             str(error), recommendation="Check that its share or container exists and that its firewall lets you in."
         ) from error
-    return True
-
-
-def _sizes(place: Place, session: Any, folder: str) -> dict[str, int]:
-    """The sizes of the files in a folder of storage, which is made where it is not there."""
-    try:
-        return {entry.name: entry.size for entry in place.folder.list(session, folder) if entry.size is not None}
-    except data_plane.StorageError as error:
-        if error.code not in _NO_FOLDER:
-            raise
-        uploads.make_folders(place.folder, session, folder)
-        return {}
 
 
 @contextlib.contextmanager

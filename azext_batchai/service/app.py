@@ -136,13 +136,20 @@ _PATTERNS = {pattern for _, pattern in ROUTES}
 
 
 class Application:
-    """The ASGI application of one service; `local` answers /_local/... requests."""
+    """The ASGI application of one service; `local` answers /_local/... requests, `pages` those below /ui."""
 
-    def __init__(self, service: Service, token: str, local: Callable[[str, str, Any], Awaitable[Reply]]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        token: str,
+        local: Callable[[str, str, Any], Awaitable[Reply]],
+        pages: Callable[[Request], Awaitable[Response]],
+    ) -> None:
         self._service = service
         self._token = token
         self._tokens = Tokens(service.vault.derive("tokens"))
         self._local = local
+        self._pages = pages
         self._signer = links.LinkSigner(service.vault.derive("links"))
         self._data_plane = DataPlane(service.storage, service.vault, self._tokens)
 
@@ -165,10 +172,12 @@ class Application:
         trace.set(traced)
         try:
             if path.startswith(f"{links.PREFIX}/") and request.method in ("GET", "HEAD"):
-                return download(request, self._service.storage, self._signer, path[len(links.PREFIX) + 1 :])
+                return _apart(download(request, self._service.storage, self._signer, path[len(links.PREFIX) + 1 :]))
+            if (path == "/ui" or path.startswith("/ui/")) and not hosts.storage(request.headers.get("host", "")):
+                return await self._pages(request)
             answer = await self._data_plane.answer(request, raw_path)
             if answer:
-                return answer
+                return answer if hosts.storage(request.headers.get("host", "")) else _apart(answer)
             base_url = self._base_url(request)
             known = await self._before_login(request, path, base_url)
             if known:
@@ -181,22 +190,10 @@ class Application:
             if traced.left_out:
                 reply.headers["Warning"] = _left_out(traced.left_out)
             return _response(reply)
-        except ArmError as exc:
-            return _response(Reply(exc.status, exc.body()))
-        except DamagedRecord as exc:
-            error = self._damaged(exc)
-            return _response(Reply(error.status, error.body()))
-        except (sqlite3.Error, OSError) as exc:
-            if isinstance(exc, OSError) and exc.errno == errno.ENAMETOOLONG:
-                return _response(Reply(400, bad_request("A name or path in the request is too long.").body()))
-            log.error("%s %s: %r", request.method, ascii(path), exc)
-            error = self._unwritten(exc, traced)
-            return _response(Reply(error.status, error.body()))
         except ClientDisconnect:
             raise
-        except Exception:
-            log.exception("%s %s", request.method, path)
-            error = ArmError(500, "InternalServerError", "Encountered internal server error; see the service's log.")
+        except Exception as exc:
+            error = failure(self._service, exc, request.method, path)
             return _response(Reply(error.status, error.body()))
 
     def _base_url(self, request: Request) -> str:
@@ -215,26 +212,6 @@ class Application:
         ours = hosts.base_url(request.scope["scheme"], request.headers.get("host", ""))
         own_user = bool(ours and client and server and peer.is_own_user(client, server))
         return login.token(self._service, self._tokens, path, form, own_user)
-    def _unwritten(self, exc: sqlite3.Error | OSError, traced: Trace) -> ArmError:
-        home = self._service.settings.home
-        if disk_full(exc, home):
-            message = f"The disk is full: the service has no room to write in {home}."
-            advice = "Free some space, then try again."
-        elif isinstance(exc, sqlite3.DatabaseError) and not isinstance(exc, sqlite3.OperationalError):
-            message = f"The state file {self._service.store.path} is damaged: {exc}."
-            advice = "Stop the service and start it again: it says then what can be done."
-        else:
-            message = f"The service cannot read or write its state in {home}: {exc}."
-            advice = "See the service's log."
-        # An error of a file says nothing about what was done before it; the state knows.
-        unchanged = isinstance(exc, sqlite3.Error) and not traced.commits
-        return ArmError(503, "ServiceUnavailable", f"{message} {'Nothing was changed. ' if unchanged else ''}{advice}")
-
-    def _damaged(self, damage: DamagedRecord) -> ArmError:
-        """409, which no client sends again by itself: it takes a person to decide."""
-        below = self._service.store.has_children(damage.key)
-        advice = "what lies below it keeps it" if below else "DELETE removes it"
-        return ArmError(409, "ResourceDamaged", f"{damage} A copy of the state file brings it back; {advice}.")
 
     def _authenticate(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -291,6 +268,52 @@ class Application:
             if status != "InProgress":
                 break  # the client's own poll tells why
         return accepted
+
+
+def _apart(response: Response) -> Response:
+    """A file that a job wrote has the origin of our own page here: in a browser it is to run nothing."""
+    response.headers["content-security-policy"] = "sandbox"
+    response.headers["x-content-type-options"] = "nosniff"
+    return response
+
+
+def failure(service: Service, exc: Exception, method: str, path: str) -> ArmError:
+    """What is answered where a request for `path` ended with `exc`; the log is told what is no fault of the client."""
+    if isinstance(exc, ArmError):
+        return exc
+    if isinstance(exc, DamagedRecord):
+        return _damaged(service, exc)
+    if isinstance(exc, OSError) and exc.errno == errno.ENAMETOOLONG:
+        return bad_request("A name or path in the request is too long.")
+    if isinstance(exc, (sqlite3.Error, OSError)):
+        log.error("%s %s: %r", method, ascii(path), exc)
+        return _unwritten(service, exc)
+    log.error("%s %s", method, ascii(path), exc_info=exc)
+    return ArmError(500, "InternalServerError", "Encountered internal server error; see the service's log.")
+
+
+def _unwritten(service: Service, exc: sqlite3.Error | OSError) -> ArmError:
+    home = service.settings.home
+    if disk_full(exc, home):
+        message = f"The disk is full: the service has no room to write in {home}."
+        advice = "Free some space, then try again."
+    elif isinstance(exc, sqlite3.DatabaseError) and not isinstance(exc, sqlite3.OperationalError):
+        message = f"The state file {service.store.path} is damaged: {exc}."
+        advice = "Stop the service and start it again: it says then what can be done."
+    else:
+        message = f"The service cannot read or write its state in {home}: {exc}."
+        advice = "See the service's log."
+    # An error of a file says nothing about what was done before it; the state knows.
+    traced = trace.get()
+    unchanged = isinstance(exc, sqlite3.Error) and not (traced and traced.commits)
+    return ArmError(503, "ServiceUnavailable", f"{message} {'Nothing was changed. ' if unchanged else ''}{advice}")
+
+
+def _damaged(service: Service, damage: DamagedRecord) -> ArmError:
+    """409, which no client sends again by itself: it takes a person to decide."""
+    below = service.store.has_children(damage.key)
+    advice = "what lies below it keeps it" if below else "DELETE removes it"
+    return ArmError(409, "ResourceDamaged", f"{damage} A copy of the state file brings it back; {advice}.")
 
 
 def _spare_the_wait(request: Request, reply: Reply) -> None:

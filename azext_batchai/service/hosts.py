@@ -33,6 +33,12 @@ def base_url(scheme: str, authority: str) -> str:
     return f"{scheme}://{authority}"
 
 
+def is_loopback(authority: str) -> bool:
+    """Whether a Host header is a name of this machine itself, which nobody elsewhere can make lead here."""
+    match = _AUTHORITY.fullmatch(authority)
+    return match is not None and match[1].strip("[]").lower() in LOOPBACK
+
+
 def storage(authority: str) -> tuple[str, str] | None:
     """Account and service (`blob`, `file`, `queue`...) that a Host header names; None for any other host."""
     match = _STORAGE.fullmatch(authority.partition(":")[0])

@@ -35,7 +35,11 @@ from azext_batchai.service.settings import Settings
 from azext_batchai.service.storage.layout import StorageLayout
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
     from azext_batchai.service.front.front import Front
+    from azext_batchai.service.ui.pages import Pages
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +57,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.server_state = Connections()
         self.stop_requested = asyncio.Event()
+        self.at_stop: Callable[[], None] | None = None  # ends answers that go on and on
         self._listener = Listener(listener, self.make_connection, self.server_state, limit)
 
     def make_connection(self) -> Connection:
@@ -65,6 +70,8 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         await self.stop_requested.wait()
+        if self.at_stop:
+            self.at_stop()
 
 
 def run(settings: Settings, instance: Instance, ready: Callable[[dict[str, Any]], None]) -> None:
@@ -101,6 +108,7 @@ class _Run:
         self._ready = ready
         self._reset = False
         self._front: Front | None = None
+        self._ui: Pages | None = None
         self._token = secrets.token_hex(32)
         self._service = open_service(settings, f"http://127.0.0.1:{listener.getsockname()[1]}")
 
@@ -120,7 +128,7 @@ class _Run:
         except sqlite3.Error as exc:
             raise service.store.unusable(str(exc)) from exc
         config = uvicorn.Config(
-            Application(service, self._token, self._local),
+            Application(service, self._token, self._local, self._page),
             http="h11",
             ws="none",
             lifespan="off",
@@ -171,6 +179,18 @@ class _Run:
             self._front = Front(self._service, self._ports, self._server.make_connection)
         return self._front
 
+    def _pages(self) -> Pages:
+        """The page, whose modules are loaded when it is first asked for."""
+        from azext_batchai.service.ui.pages import Pages
+
+        if not self._ui:
+            self._ui = Pages(self._service)
+            self._server.at_stop = self._ui.close
+        return self._ui
+
+    async def _page(self, request: Request) -> Response:
+        return await self._pages().answer(request)
+
     async def _local(self, method: str, action: str, body: Any) -> Reply:
         """Management of the service itself, for `az batchai local`."""
         if (method, action) == ("GET", "status"):
@@ -186,6 +206,12 @@ class _Run:
             return Reply(200, node_times.usage(self._service.store, action.removeprefix("usage/")))
         if method == "POST" and action.startswith("preempt/"):
             return await self._preempt(action.removeprefix("preempt/"))
+        if (method, action) == ("POST", "ui"):
+            return Reply(200, self._pages().invite(opener=bool(body and body.get("opener"))))
+        if (method, action) == ("POST", "ui/revoke"):
+            return Reply(200, self._pages().revoke())
+        if (method, action) == ("GET", "overview"):
+            return Reply(200, self._overview())
         if (method, action) == ("POST", "reset"):
             self._reset = True
             self._stop_soon()
@@ -209,6 +235,11 @@ class _Run:
     def _stop_soon(self) -> None:
         log.info("%s requested", "reset" if self._reset else "shutdown")
         asyncio.get_running_loop().call_later(0.05, self._server.stop_requested.set)
+
+    def _overview(self) -> dict[str, Any]:
+        from azext_batchai.service.ui.overview import summary
+
+        return summary(self._service)
 
     def _status(self) -> dict[str, Any]:
         fleet = self._service.fleet

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -122,6 +122,9 @@ class Store:
         """Raises StateError when the state is damaged, unreadable or written by a newer version."""
         self.path = path
         self.damaged: dict[str, DamagedRecord] = {}  # those met since the start
+        self.commits = 0  # since the start
+        self._watchers: list[Callable[[set[str]], None]] = []
+        self._touched: set[str] = set()
         self._depth = 0
         self._durable = True
         self._closed = False
@@ -245,15 +248,38 @@ class Store:
                 self._sync.synced = self._sync.committed
             else:
                 self._sync.committed += 1
+            self.commits += 1
             observer = trace.get()
             if observer:
                 observer.commits += 1
+            self._tell_watchers()
+
+    @contextmanager
+    def watched_by(self, watcher: Callable[[set[str]], None]) -> Iterator[None]:
+        """Meanwhile `watcher` gets the keys that each transaction has changed, when it is over."""
+        self._watchers.append(watcher)
+        try:
+            yield
+        finally:
+            self._watchers.remove(watcher)
+
+    def touch(self, key: str) -> None:
+        """What belongs to `key` changes in this transaction, its record or something beside it."""
+        if self._watchers:
+            self._touched.add(key)
+
+    def _tell_watchers(self) -> None:
+        if self._touched:
+            touched, self._touched = self._touched, set()
+            for watcher in self._watchers:
+                watcher(touched)
 
     async def on_disk(self) -> None:
         """Return when all that has been committed is on the disk; others go on meanwhile. Raises OSError."""
         await self._sync.reached()
 
     def _roll_back(self) -> None:
+        self._touched.clear()
         if self._db.in_transaction:  # SQLite has done it already where the disk was full
             self._db.execute("ROLLBACK")
 
@@ -274,6 +300,7 @@ class Store:
     def add(self, record: Record) -> None:
         record.modified = wire_now()
         record.version = 1
+        self.touch(record.key)
         cursor = self._db.execute(
             "INSERT INTO resources (key, kind, parent, version, modified, body, internal, active)"
             " VALUES (?,?,?,?,?,?,?,?)",
@@ -295,6 +322,7 @@ class Store:
         if touch:
             record.modified = wire_now()
             record.version += 1
+        self.touch(record.key)
         self._db.execute(
             "UPDATE resources SET version=?, modified=?, body=?, internal=?, active=? WHERE key=?",
             (
@@ -308,6 +336,7 @@ class Store:
         )
 
     def remove(self, key: str) -> None:
+        self.touch(key)
         self._db.execute("DELETE FROM resources WHERE key=?", (key,))
         self.forget_secrets(key)
 
@@ -327,6 +356,18 @@ class Store:
         """Records of `kind` whose deletion has begun; the others that are active are not even read."""
         found = self._sound("kind=? AND active=1 AND instr(internal, '\"deleting\"')>0", (kind,))
         return [record for record in found if record.internal.get("deleting")]
+
+    def latest(self, kind: str, limit: int) -> list[Record]:
+        """The `limit` youngest records of `kind`, the youngest first."""
+        row = self._db.execute(
+            "SELECT MIN(seq) FROM (SELECT seq FROM resources WHERE kind=? ORDER BY seq DESC LIMIT ?)", (kind, limit)
+        ).fetchone()
+        return self._sound("kind=?", (kind,), (row[0] or 1) - 1)[::-1]
+
+    def sizes(self, kind: str) -> dict[str, int]:
+        """How many records of `kind` there are, by their parents."""
+        rows = self._db.execute("SELECT parent, count(*) FROM resources WHERE kind=? GROUP BY parent", (kind,))
+        return dict(rows.fetchall())
 
     def _sound(self, condition: str, values: tuple[Any, ...], after: int = 0, limit: int = -1) -> list[Record]:
         """Records in order of creation; a damaged one is left out, which makes the list no shorter than `limit`."""
@@ -356,6 +397,7 @@ class Store:
 
         Call it in a transaction.
         """
+        self.touch(key)
         for damaged in [one for one in self.damaged if one == key or one.startswith(f"{key}/")]:
             below = f"{damaged}/"
             for table in ("resources", "secrets"):

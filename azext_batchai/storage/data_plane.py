@@ -11,6 +11,7 @@ import base64
 import datetime
 import hashlib
 import hmac
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import format_datetime
@@ -21,6 +22,8 @@ from xml.etree import ElementTree
 # Every Azure cloud has it; later versions sign blob links over one field more.
 _VERSION = "2019-02-02"
 _TIMEOUT = (10, 60)  # seconds to connect, and between two bytes
+_PAUSES = (0.5, 2, 5)  # seconds before a request is sent again
+_FOR_NOW = (408, 429, 500, 502, 503, 504)  # what an account answers that may do it later
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,32 @@ class Account:
             raise StorageError(self.name, response)
         return _parsed(self.name, response)
 
-    def put(self, session: Any, url: str, query: dict[str, str], headers: dict[str, str], *, data: bytes = b"") -> None:
-        """A signed PUT; `headers`: those that begin with x-ms-. Raises errors of azclierror, StorageError."""
+    def head(self, session: Any, url: str) -> Any:
+        """The headers of a file or blob; None where there is none. Raises errors of azclierror, StorageError."""
+        response = self._send(session, "HEAD", url, {})
+        if response.status_code == 404:
+            return None
+        if response.status_code != 200:
+            raise StorageError(self.name, response)
+        return response.headers
+
+    def read(self, session: Any, url: str, start: int, length: int) -> bytes:
+        """A part of a file or blob. Raises errors of azclierror, StorageError."""
+        wanted = {"x-ms-range": f"bytes={start}-{start + length - 1}"}
+        response = self._send(session, "GET", url, {}, headers=wanted)
+        if response.status_code not in (200, 206):
+            raise StorageError(self.name, response)
+        return bytes(response.content)
+
+    def put(self, session: Any, url: str, query: dict[str, str], headers: dict[str, str], *, data: bytes = b"") -> Any:
+        """The headers that answer a signed PUT; `headers`: those that begin with x-ms-.
+
+        Raises errors of azclierror, StorageError.
+        """
         response = self._send(session, "PUT", url, query, headers=headers, data=data)
         if not 200 <= response.status_code < 300:
             raise StorageError(self.name, response)
+        return response.headers
 
     def _send(
         self,
@@ -77,18 +101,26 @@ class Account:
         headers: dict[str, str] | None = None,
         data: bytes = b"",
     ) -> Any:
+        """Once more, and again, where the connection broke or the account was too busy: all that we ask may be so."""
         from requests.exceptions import RequestException
 
-        signed = self.signed(method, url, query, headers, len(data))
         address = f"{url}?{urlencode(query)}" if query else url
-        try:
-            return session.request(method, address, headers=signed, data=data or None, timeout=_TIMEOUT)
-        except RequestException as error:
-            from azure.cli.core.azclierror import AzureConnectionError
+        pauses = iter(_PAUSES)
+        while True:
+            signed = self.signed(method, url, query, headers, len(data))
+            pause = next(pauses, None)
+            try:
+                response = session.request(method, address, headers=signed, data=data or None, timeout=_TIMEOUT)
+                if pause is None or response.status_code not in _FOR_NOW:
+                    return response
+            except RequestException as error:
+                if pause is None:
+                    from azure.cli.core.azclierror import AzureConnectionError
 
-            raise AzureConnectionError(
-                f"The storage account {self.name} cannot be reached at {self.endpoint}: {type(error).__name__}."
-            ) from error
+                    raise AzureConnectionError(
+                        f"The storage account {self.name} cannot be reached at {self.endpoint}: {type(error).__name__}."
+                    ) from error
+            time.sleep(pause)
 
     def signature(self, text: str) -> str:
         key = base64.b64decode(self.key)

@@ -91,7 +91,7 @@ def test_over_the_network(trainers: str, service: Service, code: Path, monkeypat
     [copy] = [path for path in copies(service) if path not in before]
     moments = {path: path.stat().st_mtime_ns for path in copy.rglob("*") if path.is_file()}
     assert len(moments) == 4
-    assert run("--source", str(code), "--", "cat lib/word.txt").output == "one"
+    assert run("--source", str(code), "--", "cat lib/word.txt; ./run.sh").output == "oneran\n"
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("*") if path.is_file()} == moments
 
 

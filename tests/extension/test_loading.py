@@ -63,6 +63,7 @@ def test_listing_loads_what_it_needs_alone(warm, server):
     assert not modules & {"paramiko", "asyncssh", "msal", "requests", "urllib3", "oauthlib", "chardet"}
     rooms = {name.split(".")[1] for name in modules if name.startswith("azext_batchai.")}
     assert not rooms & {"jobs", "ssh", "storage"}
+    assert "azext_batchai.command_line.durations" not in modules, "which the options of jobs need"
 
 
 @pytest.fixture(scope="module")

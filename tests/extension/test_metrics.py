@@ -10,9 +10,10 @@ from xml.etree import ElementTree
 import pytest
 from azure.cli.core.azclierror import InvalidArgumentValueError
 
+from azext_batchai.formats.event_files import scalars
+from azext_batchai.formats.metrics import Metrics, Series, named, of_file, of_text
 from azext_batchai.jobs import comparison, plot
-from azext_batchai.jobs.event_files import scalars
-from azext_batchai.jobs.metrics import Metrics, Series, compiled, named, of_file, of_text
+from azext_batchai.jobs.metrics import compiled
 
 pytestmark = pytest.mark.invented
 # Written by TensorBoard 2.21 itself.

@@ -60,6 +60,35 @@ def test_refused_by_the_parser(az, server, arguments, message):
     assert not server.requests
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cluster", "show", *IN_WORKSPACE, "-n", "a b"), "'a b' is not a valid cluster name"),
+        (("cluster", "auto-scale", *IN_WORKSPACE, "-n", "c", "--min", "2", "--max", "1"), "--min 2 is greater"),
+        (("cluster", "create", *IN_WORKSPACE, "-n", "c", "--min", "2"), "without --max"),
+        (("job", "validate", "-f", "/nowhere/job.json"), "cannot be read"),
+        (("job", "sweep", *IN_WORKSPACE, "--param", "lr=1..x", "--", "true"), "'x' of 1..x is no number"),
+        (("job", "run", *IN_WORKSPACE, "--env", "x", "--", "true"), "'x' is no variable"),
+    ],
+)
+def test_refused_by_the_command(az, server, arguments, message):
+    """What az can read and the command cannot take: the exit code of azclierror, as of az's own commands."""
+    done = az("batchai", *arguments)
+    assert done.code == 1
+    assert message in done.stderr
+    assert not server.requests
+
+
+def test_exit_codes_of_error_classes():
+    from azure.cli.core import azclierror, util
+
+    classes = [kind for kind in vars(azclierror).values() if isinstance(kind, type)]
+    errors = [kind for kind in classes if issubclass(kind, azclierror.AzCLIError)]
+    codes = {kind.__name__: util.handle_exception(kind("said")) for kind in errors}
+    assert codes.pop("ResourceNotFoundError") == 3
+    assert set(codes.values()) == {1}
+
+
 def test_deletions_ask(az, server):
     done = az("batchai", "workspace", "delete", "-g", "g", "-n", "w")
     assert done.code == 1

@@ -88,6 +88,10 @@ def test_blocks(account: Account, box: Path, tmp_path: Path) -> None:
     with pytest.raises(HttpResponseError) as refused:
         client.commit_block_list([BlobBlock("one"), BlobBlock("three")])
     assert refused.value.error_code == "InvalidBlockList"
+    waiting = client.get_block_list("uncommitted")[1]
+    assert sorted((block.id, block.size) for block in waiting) == [("one", 1), ("two", 1)]
+    with pytest.raises(HttpResponseError, match="not committed are listed"):
+        client.get_block_list("all")
     client.commit_block_list([BlobBlock("two"), BlobBlock("one")])
     assert (box / "a/big").read_bytes() == b"23"
     assert not list((box.parent.parent / "blocks").glob("*/*"))

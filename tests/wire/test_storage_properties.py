@@ -98,6 +98,26 @@ def test_what_a_job_writes_in_its_place_has_nothing_of_it(account: Account, box:
     assert blob.get_blob_properties().metadata == {}
 
 
+def test_metadata_make_files_executable(account: Account, box: ContainerClient, share: ShareClient) -> None:
+    told = {"executable": "true"}
+    blob = box.upload_blob("run.sh", b"#!/bin/sh", metadata=told)
+    file = share.get_file_client("run.sh")
+    file.upload_file(b"#!/bin/sh", metadata=told)
+    container, files = account.folder("blobs", box.container_name), account.folder("files", share.share_name)
+    for client, folder in ((blob, container), (file, files)):
+        set_metadata = getattr(client, "set_blob_metadata", None) or client.set_file_metadata
+        path = folder / "run.sh"
+        assert path.stat().st_mode & 0o111 == (path.stat().st_mode & 0o444) >> 2
+        set_metadata({"executable": "false"})
+        assert not path.stat().st_mode & 0o111
+        path.chmod(0o755)
+        set_metadata({"other": "1"})
+        assert path.stat().st_mode & 0o111, "what a job has made executable is not the metadata's"
+    blob.set_blob_metadata(told)
+    box.get_blob_client("copy").start_copy_from_url(blob.url)
+    assert (container / "copy").stat().st_mode & 0o111
+
+
 def test_containers_and_shares_have_metadata(account: Account, box: ContainerClient, share: ShareClient) -> None:
     assert box.get_container_properties().metadata == {"owner": "me"}
     box.set_container_metadata({"a": "b"})

@@ -237,10 +237,11 @@ class ClusterController:
         if "manual" in self._scale:  # whatever there is to do
             return wanted_nodes(self._scale, 0)
         busy = sum(node.state == RUNNING for node in self.nodes)
-        waiting = self.queue.demand(capacity_of(self._scale), self._running_of_sweeps())
+        waiting = self.queue.demand(capacity_of(self._scale), self.running_of_sweeps())
         return wanted_nodes(self._scale, busy + waiting)
 
-    def _running_of_sweeps(self) -> Counter[str]:
+    def running_of_sweeps(self) -> Counter[str]:
+        """How many jobs run of each sweep that has a limit."""
         return Counter(run.sweep for run in self._runs.values() if run.sweep)
 
     def _shrink(self) -> None:
@@ -313,7 +314,7 @@ class ClusterController:
         # Unusable nodes are replaced, as far as there may be more nodes.
         usable = [node for node in active if node.state != UNUSABLE]
         free = sum(not node.job for node in usable)
-        blocks = self.queue.blocks(free, missing, capacity, self._running_of_sweeps())
+        blocks = self.queue.blocks(free, missing, capacity, self.running_of_sweeps())
         least = min(wanted_nodes(self._scale, 0) - len(usable), missing) - sum(blocks)
         self.nodes.provision(blocks, for_jobs=True)
         self.nodes.provision([1] * least)
@@ -324,7 +325,7 @@ class ClusterController:
         idle = {
             node.node_id: node for node in self.nodes if node.state == IDLE and not node.doomed
         }
-        startable = self.queue.startable(len(idle), capacity_of(self._scale), self._running_of_sweeps())
+        startable = self.queue.startable(len(idle), capacity_of(self._scale), self.running_of_sweeps())
         if len(startable) > STARTS_AT_ONCE:
             self.wake()
         for queued in startable[:STARTS_AT_ONCE]:

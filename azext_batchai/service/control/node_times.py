@@ -34,6 +34,7 @@ class NodeTimes:
     def gone(self, node: str) -> None:
         """The node is no more. Call it in the transaction that removes it; raises sqlite3.Error."""
         write(self._store)
+        self._store.touch(self._cluster)
         self._store.node_events.add(node, self._cluster, GONE, "", clock.epoch())
 
 
@@ -45,6 +46,7 @@ def write(store: Store) -> None:
     try:
         with store.transaction(durable=False):
             for event in events:
+                store.touch(event[1])
                 store.node_events.add(*event)
     except sqlite3.Error as exc:
         log.error("what nodes do cannot be noted: %s", exc)

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from azext_batchai.service.storage import conditions, content, copies, uploads
 from azext_batchai.service.storage.blocks import StagedBlocks, block_list, block_name
 from azext_batchai.service.storage.faults import StorageFault, bad_input, not_implemented
-from azext_batchai.service.storage.kept import Said, content_in, metadata_in, of_row
+from azext_batchai.service.storage.kept import Said, content_in, metadata_in, of_row, set_executable
 from azext_batchai.service.storage.layout import BLOBS
 from azext_batchai.service.storage.storage_call import StorageCall
 from azext_batchai.service.storage.storage_replies import (
@@ -207,6 +207,24 @@ async def put_block_list(call: StorageCall) -> Response:
     return response
 
 
+async def get_block_list(call: StorageCall) -> Response:
+    """The blocks that wait for their blob. Which ones a blob was made of is not kept. Raises StorageFault."""
+    if call.query.get("blocklisttype", "committed").lower() != "uncommitted":
+        raise not_implemented("Only blocks that are not committed are listed (blocklisttype=uncommitted).")
+    call.tree.place(call.path)
+    staged = StagedBlocks(call.layout, call.account, call.name, call.path)
+    found = await asyncio.to_thread(staged.all)
+    if not found and not call.tree.file(call.path):
+        raise missing(call)
+    root = ElementTree.Element("BlockList")
+    blocks = ElementTree.SubElement(root, "UncommittedBlocks")
+    for name, span in found.items():
+        block = ElementTree.SubElement(blocks, "Block")
+        ElementTree.SubElement(block, "Name").text = base64.b64encode(bytes.fromhex(name)).decode()
+        ElementTree.SubElement(block, "Size").text = str(span.length)
+    return Response(ElementTree.tostring(root, "utf-8", xml_declaration=True), media_type="application/xml")
+
+
 async def get_blob(call: StorageCall) -> Response:
     return await download(call, call.tree.file(call.path), _blob_headers)
 
@@ -262,6 +280,7 @@ def _commit(
     _check_conditions(call, place)
     if said.content.get("content-type") == content_type(place.name):
         del said.content["content-type"]  # it is that anyhow
+    set_executable(path, said.metadata, {})
     call.kept.put(call.place, path.stat(), said)
     try:
         if place.is_dir() and not place.is_symlink():

@@ -126,13 +126,17 @@ class StagedBlocks:
             file.write(text)
         os.utime(self._folder)  # it is in use
 
-    def find(self, names: list[str]) -> list[Span]:
-        """Where the blocks are. Raises StorageFault where one is not there."""
+    def all(self) -> dict[str, Span]:
+        """Where each block is."""
         try:
             index = self._index.read_text(encoding="ascii")
         except FileNotFoundError:
             index = ""
-        spans = {name: Span(int(offset), int(length)) for name, offset, length in _LINE.findall(index)}
+        return {name: Span(int(offset), int(length)) for name, offset, length in _LINE.findall(index)}
+
+    def find(self, names: list[str]) -> list[Span]:
+        """Where the blocks are. Raises StorageFault where one is not there."""
+        spans = self.all()
         try:
             return [spans[name] for name in names]
         except KeyError:

@@ -108,6 +108,7 @@ _BLOBS: dict[_Pattern, Operation] = {
     ("GET", "/", "container", "list"): Operation(blobs_rest.list_blobs, "l", CONTAINER),
     ("PUT", "/*", "", ""): Operation(blobs_rest.put_blob, "cw", OBJECT).also(copies.HEADER, META),
     ("PUT", "/*", "", "block"): Operation(blobs_rest.put_block, "cw", OBJECT).also(copies.HEADER),
+    ("GET", "/*", "", "blocklist"): Operation(blobs_rest.get_block_list, "r", OBJECT),
     ("PUT", "/*", "", "blocklist"): Operation(blobs_rest.put_block_list, "cw", OBJECT).also(META),
     ("PUT", "/*", "", "properties"): Operation(properties_rest.set_content, "w", OBJECT),
     ("PUT", "/*", "", "metadata"): Operation(properties_rest.set_metadata, "w", OBJECT).also(META),

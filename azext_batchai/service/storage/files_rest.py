@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from azext_batchai.service.storage import content, copies, uploads
 from azext_batchai.service.storage.faults import StorageFault, bad_input, not_implemented
-from azext_batchai.service.storage.kept import Said, content_in, metadata_in
+from azext_batchai.service.storage.kept import Said, content_in, metadata_in, set_executable
 from azext_batchai.service.storage.layout import FILES
 from azext_batchai.service.storage.properties_rest import quota_in
 from azext_batchai.service.storage.storage_call import StorageCall
@@ -182,6 +182,7 @@ def _name(call: StorageCall, path: Path, place: Path, said: Said) -> None:
     """The file at `path` is complete: it gets its name, and what was said of it is kept."""
     if said.content.get("content-type") == content_type(place.name):
         del said.content["content-type"]  # it is that anyhow
+    set_executable(path, said.metadata, {})
     call.kept.put(call.place, path.stat(), said)
     os.replace(path, place)
 

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -25,6 +26,7 @@ from azext_batchai.service.storage.layout import BLOBS
 FILE = "properties.db"
 META = "x-ms-meta-"
 _MOST_METADATA = 8 << 10
+_EXECUTABLE = "executable"
 NAME = re.compile(r"[a-z_][a-z0-9_]*")  # of an entry of the metadata, which is an element in lists
 # Headers of a download -> what they are called in a request that sets them, behind `x-ms-` or `x-ms-blob-`.
 CONTENT = {
@@ -72,6 +74,14 @@ def content_in(headers: Headers, service: str) -> dict[str, str]:
     prefix = "x-ms-blob-" if service == BLOBS else "x-ms-"
     said = {name: headers.get(prefix + called, "").strip() for name, called in CONTENT.items()}
     return {name: value for name, value in said.items() if value}
+
+
+def set_executable(path: Path, metadata: dict[str, str], before: dict[str, str]) -> None:
+    """Metadata `executable`, where it says or said `true`, is a bit of the file, which jobs run or do not run."""
+    wanted = metadata.get(_EXECUTABLE) == "true"
+    if wanted or before.get(_EXECUTABLE) == "true":
+        mode = stat.S_IMODE(path.stat().st_mode)
+        path.chmod(mode | (mode & 0o444) >> 2 if wanted else mode & ~0o111)
 
 
 class Kept:

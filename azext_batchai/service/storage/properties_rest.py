@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from azext_batchai.service.storage import conditions, content
 from azext_batchai.service.storage.faults import StorageFault, bad_input
-from azext_batchai.service.storage.kept import Said, content_in, metadata_in
+from azext_batchai.service.storage.kept import Said, content_in, metadata_in, set_executable
 from azext_batchai.service.storage.layout import BLOBS
 from azext_batchai.service.storage.storage_call import StorageCall
 from azext_batchai.service.storage.storage_replies import changed, missing
@@ -29,7 +29,9 @@ async def set_metadata(call: StorageCall) -> Response:
     """Of a blob, a file or a directory."""
     path = _existing(call)
     said = call.kept.get(call.place, path.stat())
-    said.metadata = metadata_in(call.headers)
+    before, said.metadata = said.metadata, metadata_in(call.headers)
+    if path.is_file():
+        set_executable(path, said.metadata, before)
     _keep_of_changed(call, path, said)
     return changed(200, path)
 

@@ -1,0 +1,1 @@
+"""The options of every command, a file for each noun."""
