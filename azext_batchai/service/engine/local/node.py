@@ -212,7 +212,7 @@ class LocalNode:
     def put_back(self, name: str, place: Path) -> bool:
         """Make spare folders of those that a job has left as they were; False where it has not, or is not known to.
 
-        They cost no new folder, and no removal, which makes new ones dear (ext4).
+        They cost no new folder, and no removal, which makes new ones dear (ext4 without a journal).
         """
         spare = f"{self.root}/spare-{name}"
         try:

@@ -10,7 +10,7 @@ A runner owns its task's folder:
   exit.json  {"exitCode"} | {"signal", "outOfMemory"} | {"error"} | {"lost"}, with "ended": written whole when every
              process of the task is gone; "mounts": whether something was mounted meanwhile where the command ran
   claim.old, exit.old  those of a task that ended in this folder before: files that are written again, as new ones
-             cost much more where many were removed lately (ext4)
+             cost much more where many were removed lately (ext4 without a journal)
 TERM to a runner ends its task: TERM to all processes, KILL after `grace` seconds.
 
 `pipes` are named pipes ({path: "stdout" | "stderr"}) that ranks of one job write to: the runner copies them into the
