@@ -258,7 +258,7 @@ class Task:
 def make_spare(folder: Path) -> bool:
     """Make the folder of a task that has ended one for a task to come; False where there is more in it than usual.
 
-    Its files stay and are written again: a new one costs much more where many were removed lately (ext4 without a journal).
+    Its files stay and are written again: new ones cost much more where many were removed lately (ext4 without journal).
     """
     names = os.listdir(folder)
     claims = [name for name in names if name.startswith("claim.bai-")]
