@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from azext_batchai.service import clock
+from azext_batchai.service.control import node_times
 from azext_batchai.service.model.node_states import IDLE, LEAVING, PREPARING, RUNNING, UNUSABLE
 from azext_batchai.service.store_events import NodeSeries
 from azext_batchai.service.ui import parts
@@ -95,6 +96,7 @@ def node_hours(shown: Sequence[Part], span: Span) -> dict[str, float]:
 
 def chart(view: View, cluster_key: str, span: Span) -> Html:
     """The area, the legend and the table of one cluster."""
+    node_times.write(view.service.store)  # what was noted a moment ago belongs to what is over
     now = clock.epoch()
     series = view.service.store.node_events.series(cluster_key, span.width, span.buckets, now)
     shown = parts_of(series, span, now)
