@@ -52,6 +52,11 @@ class View:
         """The page of a Batch AI resource."""
         return addresses.of(resource_id, self.service.subscription, *more)
 
+    def storage_address(self, *words: str) -> str:
+        """The page of what `addresses.storage` names, in the subscription that is looked at."""
+        other = "" if self.wire.subscription == self.service.subscription.lower() else self.wire.subscription
+        return addresses.storage(*words, other_subscription=other)
+
 
 @dataclass(frozen=True)
 class Page:
