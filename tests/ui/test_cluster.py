@@ -61,7 +61,7 @@ def nodes(api: Api, name: str) -> list[dict[str, Any]]:
 
 
 def words_of(api: Api, name: str, flag: str = "-n") -> str:
-    return f"-g lab -w {api.workspace.rpartition('/')[2]} {flag} {name}"
+    return f"--subscription {SUBSCRIPTION} -g lab -w {api.workspace.rpartition('/')[2]} {flag} {name}"
 
 
 def links(answer: Answer) -> dict[str, str]:

@@ -63,8 +63,9 @@ def test_a_workspace_leads_to_what_is_in_it(visitor: Visitor, lab: Api) -> None:
     assert found["nfs"] == address(lab, "fileservers", "nfs")
     assert "1 running, 0 queued" in page.shown
     assert "exp 1 " in page.shown
-    assert f"az batchai workspace delete -g lab -n {lab.workspace.rpartition('/')[2]}" in page.shown
-    assert links(visitor.get(found["c"]))[lab.workspace.rpartition("/")[2]] == address(lab)
+    name = lab.workspace.rpartition("/")[2]
+    assert f"az batchai workspace delete --subscription {SUBSCRIPTION} -g lab -n {name}" in page.shown
+    assert links(visitor.get(found["c"]))[name] == address(lab)
 
 
 def test_an_empty_workspace(visitor: Visitor, service: Service) -> None:
@@ -126,7 +127,7 @@ def test_quotas_of_which_something_is_used_come_first(visitor: Visitor, lab: Api
     assert "Standard D Family Cluster Dedicated vCPUs" in used
     assert "Standard D Family Cluster Dedicated vCPUs" not in unused.partition("az batchai list-usages")[0]
     assert "Standard NC Family Cluster Low Priority vCPUs" in unused
-    assert "az batchai list-usages -l eastus -o table" in unused
+    assert f"az batchai list-usages --subscription {SUBSCRIPTION} -l eastus -o table" in unused
 
 
 def test_time_of_a_cluster_that_is_gone(visitor: Visitor, lab: Api) -> None:
