@@ -93,7 +93,7 @@ class _News:
             self._stopped.wait(self._interval)
 
 
-class _Screen:
+class _Screen:  # pylint: disable=too-few-public-methods
     def __init__(self, window: Any, news: _News, colour: bool) -> None:
         self._window, self._news = window, news
         self._top = 0
