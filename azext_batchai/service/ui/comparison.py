@@ -55,8 +55,11 @@ def _drawn(look: Look) -> list[Row]:
 
 async def data(look: Look) -> Data:
     """The curves of the jobs that are drawn."""
+    live = any(not row.settled for row in look.fit)
+    # While ranks change the curves keep their places.
+    rows = sorted(_drawn(look), key=lambda row: row.seq) if live else _drawn(look)
     drawn, reader = [], look.view.memory.of(MetricsReader)
-    for row in _drawn(look):
+    for row in rows:
         try:
             record = look.view.service.store.get(row.key)
         except DamagedRecord:
@@ -64,7 +67,6 @@ async def data(look: Look) -> Data:
         found = await reader.read(look.view.service, record, _POINTS) if record else Found({})
         drawn.append(curves.Drawn(row.name, look.job(row), found))
     known = look.view.query.get("known", "")
-    live = any(not row.settled for row in look.fit)
     return Data(await asyncio.to_thread(curves.content, drawn, live, known, look.wanted.goal_for, look.wanted.metric))
 
 
@@ -94,8 +96,8 @@ def _scatter(look: Look) -> Html | None:
     if not shown:
         return parts.section(title, parts.empty(f"No job has both {parameter} and {wanted.metric}."))
     marks = [_mark(look, row, (row.parameters[parameter], _best(look, row))) for row in shown]
-    axes = [plots.Axis(name, [mark.values[at] for mark in marks]) for at, name in enumerate((parameter, wanted.metric))]
-    return parts.section(title, _said(shown, there), plots.scatter(marks, *axes))
+    x, y = _axes((parameter, wanted.metric), marks)
+    return parts.section(title, _said(shown, there), plots.scatter(marks, x, y))
 
 
 def _parallel(look: Look) -> Html | None:
@@ -108,9 +110,14 @@ def _parallel(look: Look) -> Html | None:
     marks = [
         _mark(look, row, (*(row.parameters.get(name) for name in varying), _best(look, row))) for row in shown
     ]
-    names = (*varying, look.wanted.metric)
-    axes = [plots.Axis(name, [mark.values[at] for mark in marks]) for at, name in enumerate(names)]
+    axes = _axes((*varying, look.wanted.metric), marks)
     return parts.section("All parameters", _said(shown, look.best_first), plots.parallel(marks, axes))
+
+
+def _axes(names: Sequence[str], marks: Sequence[plots.Mark]) -> list[plots.Axis]:
+    """The last one is of the metric, those before it are of parameters, of which people choose a few values."""
+    last = len(names) - 1
+    return [plots.Axis(name, [mark.values[at] for mark in marks], at < last) for at, name in enumerate(names)]
 
 
 def spread(best_first: Sequence[Row]) -> Sequence[Row]:

@@ -30,7 +30,6 @@ async def page(view: View) -> Page:
     look = await look_at(view)
     compares = look.wanted.view == "compare"
     shown = await comparison.part(look) if compares else await _jobs(look)
-    _, workspace, name = _names(look.body)
     unsettled = any(not row.settled for row in look.all)
     body = element(
         "div",
@@ -40,15 +39,16 @@ async def page(view: View) -> Page:
         experiment_form.form(look),
         shown,
         _lines(look),
-        data_again=("1" if look.rows.unread else "3") if unsettled and look.all else None,
+        # What jobs write is no change of the state: nothing tells of it.
+        data_again=("1" if look.rows.unread else "3") if unsettled else None,
         id="experiment",
     )
     return Page(
-        name,
+        look.body["name"],
         body,
         topics=(key_of(look.body["id"]),),
-        trail=(("Overview", addresses.ROOT), (workspace, addresses.ROOT)),
-        scripts=("experiment.js", *(curves.SCRIPTS if compares else ())),
+        trail=addresses.trail(look.body["id"], view.service.subscription),
+        scripts=("experiment.js", "again.js", *(curves.SCRIPTS if compares else ())),
         libraries=curves.LIBRARIES if compares else (),
         styles=(*curves.STYLES, "experiment.css"),
     )

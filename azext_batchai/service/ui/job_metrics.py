@@ -80,8 +80,11 @@ class MetricsReader:
 
         At most `piece` bytes that were not known are read, in a thread.
         """
+        # What is being read is read to its end, whatever becomes of who has asked: a thread cannot be stopped.
+        return await asyncio.shield(self._read(service, record, most, piece))
+
+    async def _read(self, service: Service, record: Record, most: int, piece: int) -> Found:
         job = self._jobs.setdefault(record.key, _Job())
-        self._jobs.move_to_end(record.key)
         async with job.lock:
             files = service.engines.of(record).files
             listed, notes = await _listed(service, record, files)
@@ -105,6 +108,8 @@ class MetricsReader:
         self._held -= self._sizes.pop(key, 0)
 
     def _note(self, key: str, job: _Job) -> None:
+        self._jobs[key] = job  # others may have taken its place meanwhile
+        self._jobs.move_to_end(key)
         size = job.points + _FILE_POINTS * len(job.files) + 1
         self._held += size - self._sizes.get(key, 0)
         self._sizes[key] = size

@@ -28,7 +28,7 @@ _SETTLED_SECONDS = 5.0  # after its end a job's files are as they stay
 _POINTS = 1000
 
 
-@dataclass
+@dataclass(slots=True)
 class Row:
     """A job. Times are seconds since the epoch; `waits_like`: jobs that have the same wait for the same."""
 
