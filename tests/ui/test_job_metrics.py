@@ -96,15 +96,16 @@ def test_a_file_written_anew_is_read_anew(folder: Folder) -> None:
     assert folder.found().metrics == {}
 
 
-def test_much_is_read_in_pieces(folder: Folder) -> None:
-    folder.write("metrics.jsonl", lines(0, 40_000))
+def test_much_is_read_in_pieces(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_metrics, "_CHUNK", 1 << 16)
+    folder.write("metrics.jsonl", lines(0, 8_000))
     seen = []
     while True:
-        found = folder.found(piece=1 << 10)
+        found = folder.found(piece=1 << 16)
         seen.append(found.metrics["loss"][-1][0])
         if not found.reading:
             break
-    assert len(seen) > 2 and seen == sorted(seen) and seen[-1] == 39_999
+    assert len(seen) > 2 and seen == sorted(seen) and seen[-1] == 7_999
     assert folder.read < 2 * len(folder.content["metrics.jsonl"])
 
 
