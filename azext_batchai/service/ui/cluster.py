@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -84,7 +84,7 @@ async def page(view: View) -> Page:
                 "States over time",
                 node_chart.chart(view, cluster.record.key, span),
                 id_="states",
-                more=node_chart.links(view, cluster.address, span),
+                more=node_chart.links(cluster.address, span),
             ),
             _jobs(view, cluster),
             await _node(view, cluster, node) if node else None,
@@ -126,10 +126,9 @@ def _jobs(view: View, cluster: Cluster) -> Html:
     controller = cluster.controller
     if not controller:
         return parts.section("Jobs", parts.empty("The cluster is gone."))
-    store = view.service.store
     keys = dict.fromkeys(node.job for node in controller.nodes if node.job)
-    running = [job for job in map(store.get, islice(keys, _MOST_JOBS)) if job]
-    queued = [job for job in (store.get(one.key) for one in islice(controller.queue, _MOST_JOBS)) if job]
+    running = _records(view, keys)
+    queued = _records(view, (one.key for one in controller.queue))
     shown: list[Child] = []
     if running:
         rows = [
@@ -158,6 +157,11 @@ def _jobs(view: View, cluster: Cluster) -> Html:
     if not shown:
         shown.append(parts.empty("Nothing runs here and nothing waits."))
     return parts.section("Jobs", *shown, id_="jobs")
+
+
+def _records(view: View, keys: Iterable[str]) -> list[Record]:
+    found = (overview.sound(view.service, key) for key in islice(keys, _MOST_JOBS))
+    return [record for record in found if record]
 
 
 def _count(number: int, what: str) -> str:

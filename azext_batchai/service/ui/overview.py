@@ -44,7 +44,7 @@ def _attention(service: Service, active: list[Record]) -> list[dict[str, Any]]:
     found = [{"what": "damaged", "id": None, "text": str(damage)} for damage in service.store.damaged.values()]
     for controller in service.fleet:
         number = sum(node.state == UNUSABLE for node in controller.nodes)
-        cluster = _sound(service, controller.key)
+        cluster = sound(service, controller.key)
         if number and cluster:
             errors = controller.nodes.errors()
             why = failures.brief(errors[0]) if errors else ""
@@ -65,7 +65,8 @@ def _attention(service: Service, active: list[Record]) -> list[dict[str, Any]]:
     return found
 
 
-def _sound(service: Service, key: str) -> Record | None:
+def sound(service: Service, key: str) -> Record | None:
+    """The record at a key; None where it is gone or damaged, of which the overview tells."""
     try:
         return service.store.get(key)
     except DamagedRecord:
@@ -73,7 +74,7 @@ def _sound(service: Service, key: str) -> Record | None:
 
 
 def _cluster(service: Service, controller: ClusterController) -> dict[str, Any]:
-    record = _sound(service, controller.key)
+    record = sound(service, controller.key)
     properties = record.properties if record else {}
     return {
         "id": record.body["id"] if record else None,

@@ -14,7 +14,22 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from azext_batchai.service import app, hosts
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.service import Service
-from azext_batchai.service.ui import addresses, cluster, curves, experiment, guard, layout, overview, storage
+from azext_batchai.service.ui import (
+    addresses,
+    cluster,
+    curves,
+    experiment,
+    file_server,
+    files,
+    guard,
+    job,
+    layout,
+    logs,
+    overview,
+    storage,
+    usage,
+    workspace,
+)
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.sessions import Session, Sessions
@@ -28,6 +43,7 @@ Answer: TypeAlias = Page | Redirect | Data | Response
 _MOST_FORM_BYTES = 1 << 16
 
 _EXPERIMENT = "groups/{}/workspaces/{}/experiments/{}"
+_JOB = f"{_EXPERIMENT}/jobs/{{}}"
 # `{}` stands for a name, `*` at the end for whatever follows.
 ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", ""): overview.page,
@@ -35,10 +51,22 @@ ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", f"{_EXPERIMENT}/curves"): experiment.curve_data,
     ("POST", f"{_EXPERIMENT}/terminate"): experiment.terminate,
     ("POST", f"{_EXPERIMENT}/delete"): experiment.delete,
-    ("GET", f"{_EXPERIMENT}/jobs/{{}}/metrics"): curves.data,
+    ("GET", _JOB): job.page,
+    ("POST", f"{_JOB}/terminate"): job.terminate,
+    ("POST", f"{_JOB}/delete"): job.delete,
+    ("GET", f"{_JOB}/metrics"): curves.data,
+    ("GET", f"{_JOB}/logs/events"): logs.events,
+    ("GET", f"{_JOB}/logs/range"): logs.part,
+    ("GET", f"{_JOB}/logs/search"): logs.search,
+    ("GET", f"{_JOB}/files/{{}}/*"): files.page,
+    ("GET", f"{_JOB}/raw/{{}}/*"): files.raw,
     ("GET", "groups/{}/workspaces/{}/clusters/{}"): cluster.page,
     ("POST", "groups/{}/workspaces/{}/clusters/{}/scale"): cluster.scale,
     ("POST", "groups/{}/workspaces/{}/clusters/{}/delete"): cluster.delete,
+    ("GET", "groups/{}/workspaces/{}/fileservers/{}"): file_server.page,
+    ("POST", "groups/{}/workspaces/{}/fileservers/{}/delete"): file_server.delete,
+    ("GET", "groups/{}/workspaces/{}"): workspace.page,
+    ("GET", "usage"): usage.page,
     ("GET", "storage"): storage.page,
     ("GET", "storage/{}"): storage.account_page,
     ("GET", "storage/{}/files/{}/*"): storage.share_page,
@@ -65,7 +93,8 @@ class Pages:
     def revoke(self) -> dict[str, int]:
         """End all sessions, with the streams that are open."""
         self._feed.close()
-        self._feed = Feed(self._service.store)
+        self._memory.close()
+        self._feed, self._memory = Feed(self._service.store), Memory()
         return {"ended": self._sessions.revoke()}
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ class Memory:
         return made
 
     def close(self) -> None:
-        """The service stops."""
+        """The service stops, or all sessions end."""
         for made in self._made.values():
             if hasattr(made, "close"):
                 made.close()
