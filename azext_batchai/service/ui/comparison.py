@@ -134,7 +134,7 @@ def spread(best_first: Sequence[Row]) -> Sequence[Row]:
 def _said(shown: Sequence[Row], of: Sequence[Row]) -> Html | None:
     if len(shown) == len(of):
         return None
-    said = f"{len(shown):,} of {number_of_jobs(len(of))}: the best {_BEST_MARKS}, and some from there down to the worst."
+    said = f"{len(shown):,} of {number_of_jobs(len(of))}: the best {_BEST_MARKS}, and some from there to the worst."
     return element("p", said, class_="about")
 
 

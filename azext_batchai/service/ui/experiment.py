@@ -127,7 +127,9 @@ async def _jobs(look: Look) -> Html:
     parameters, metrics = look.parameters[:_MOST_PARAMETERS], _columns(look)
     best, reasons = look.best, _Reasons(look)
     cells = [_cells(look, row, parameters, metrics, best, reasons, now) for row in shown]
-    of_all = number_of_jobs(len(look.all)) if len(rows) == len(look.all) else f"{len(rows):,} of {number_of_jobs(len(look.all))}"
+    of_all = number_of_jobs(len(look.all))
+    if len(rows) < len(look.all):
+        of_all = f"{len(rows):,} of {of_all}"
     caption = of_all if pages == 1 else f"{first + 1:,} to {first + len(shown):,} of {of_all}"
     unread = look.rows.unread
     note = parts.empty(f"Metrics are still being read, of {number_of_jobs(unread)}.") if unread else None
