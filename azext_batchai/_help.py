@@ -23,6 +23,7 @@ short-summary: Manage workspaces, which hold clusters, experiments and file serv
 helps["batchai workspace create"] = """
 type: command
 short-summary: Create a workspace.
+long-summary: On this machine its resource group is made along where it is missing; in Azure it has to be there (`az group create`).
 examples:
   - name: Create a workspace in North Europe.
     text: az batchai workspace create -g MyResourceGroup -n MyWorkspace -l northeurope
@@ -685,6 +686,21 @@ examples:
     text: az batchai local ui --print
   - name: End all sessions.
     text: az batchai local ui --revoke
+"""
+
+helps["batchai local top"] = """
+type: command
+short-summary: Watch clusters, nodes, jobs and what needs attention in the terminal.
+long-summary: |
+    Looks every second, until q is pressed; the arrows, page up and page down scroll. A node is a letter: Running, Idle, Preparing, Allocating, Leaving or Unusable.
+    With --output or --query it gives the data once.
+examples:
+  - name: Watch.
+    text: az batchai local top
+  - name: Print it once.
+    text: az batchai local top --once
+  - name: Print what needs attention as JSON.
+    text: az batchai local top --once --query attention
 """
 
 helps["batchai local env"] = """

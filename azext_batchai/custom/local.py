@@ -33,16 +33,21 @@ def start_service(cmd: Any, port: int | None = None) -> dict[str, Any]:
 
 
 def show_status(cmd: Any) -> dict[str, Any]:
-    running = embedded.find(cmd.cli_ctx)
+    running = embedded.holder(cmd.cli_ctx)
     if not running:
         return {"status": "stopped", "home": str(embedded.home(cmd.cli_ctx))}
+    if not running.endpoint:
+        return {"status": "unready", "home": str(embedded.home(cmd.cli_ctx)), "pid": running.pid}
     return _status(running)
 
 
 def stop_service(cmd: Any) -> None:
-    running = embedded.find(cmd.cli_ctx)
+    running = embedded.settled(cmd.cli_ctx)
     if not running:
         logger.warning("The local Batch AI service is not running.")
+        return
+    if not running.endpoint:
+        _kill(cmd, running)
         return
     from azure.cli.core.azclierror import AzureConnectionError
 
@@ -63,7 +68,7 @@ def stop_service(cmd: Any) -> None:
 def reset_service(cmd: Any) -> None:
     """End all jobs and nodes and delete the state."""
     folder = embedded.home(cmd.cli_ctx)
-    running = embedded.find(cmd.cli_ctx)
+    running = embedded.settled(cmd.cli_ctx)
     if not running and not folder.is_dir():
         logger.warning("There is nothing to reset: %s does not exist.", folder)
         return
@@ -222,6 +227,8 @@ def _status(service: embedded.Service) -> dict[str, Any]:
 def _answers(service: embedded.Service) -> bool:
     from azure.cli.core.azclierror import AzureConnectionError
 
+    if not service.endpoint:
+        return not service.alive
     try:
         _status(service)
     except AzureConnectionError:

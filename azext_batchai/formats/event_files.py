@@ -25,8 +25,21 @@ def scalars(data: bytes) -> Iterator[tuple[str, int, float]]:
             return
 
 
+def whole(data: bytes) -> int:
+    """How many bytes of it are whole records: what comes later goes on behind them."""
+    return max((end for _, end in _places(data)), default=-_CHECKSUM) + _CHECKSUM
+
+
 def _records(data: bytes) -> Iterator[bytes]:
-    """The checksums are not looked at: a file that is being written is cut off, not wrong."""
+    for begin, end in _places(data):
+        yield data[begin:end]
+
+
+def _places(data: bytes) -> Iterator[tuple[int, int]]:
+    """Begin and end of each record's data.
+
+    The checksums are not looked at: a file that is being written is cut off, not wrong.
+    """
     place = 0
     while place + _LENGTH + _CHECKSUM <= len(data):
         (length,) = struct.unpack_from("<Q", data, place)
@@ -34,7 +47,7 @@ def _records(data: bytes) -> Iterator[bytes]:
         place = begin + length + _CHECKSUM
         if place > len(data):
             return
-        yield data[begin : begin + length]  # noqa: E203
+        yield begin, begin + length
 
 
 def _of_event(record: bytes) -> list[tuple[str, int, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from azext_batchai.formats import event_files
 
 _STEPS = ("step", "global_step", "iteration", "epoch")
+_DEEPEST = 32
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:nan|inf|infinity)", re.IGNORECASE)
 
 
@@ -96,16 +98,21 @@ def _of_record(record: dict[str, Any]) -> Iterator[Point]:
             yield name, step, float(value)
 
 
-def _flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(content: dict[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """The entries with those of objects inside, which nest no deeper than anybody writes them."""
     for key, value in content.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}/")
+            if depth < _DEEPEST:
+                yield from _flat(value, f"{prefix}{key}/", depth + 1)
         else:
             yield f"{prefix}{key}", value
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whole numbers that no float can hold are none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= sys.float_info.max
+    return isinstance(value, float)
 
 
 def of_text(text: str, pattern: re.Pattern[str]) -> Iterator[Point]:

@@ -7,6 +7,8 @@ import json
 import re
 from typing import Any
 
+from azext_batchai.formats.job_config import config_of
+
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _COPY = re.compile(r"-(\d+)$")
 _AGAIN = re.compile(r"-again(?:-(\d+))?$")
@@ -14,12 +16,7 @@ _AGAIN = re.compile(r"-again(?:-(\d+))?$")
 
 def body_of(job: Any) -> dict[str, Any]:
     """What `job create -f` takes of an SDK Job; keys and secrets are not in it, as the service shows none."""
-    from azure.mgmt.batchai import models
-
-    sent = {entry["key"] for entry in models.JobCreateParameters._attribute_map.values()}  # pylint: disable=protected-access
-    properties = job.serialize()["properties"]
-    kept = {key: value for key, value in properties.items() if f"properties.{key}" in sent and value not in ([], {})}
-    return {"properties": kept}
+    return config_of(job.serialize()["properties"])
 
 
 def changed(body: dict[str, Any], settings: list[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# pylint: disable=too-many-positional-arguments
 import hashlib
 import io
 import json

@@ -26,6 +26,7 @@ _START_SECONDS = 30
 _DISCARD_SECONDS = 300
 _START_TIME = 19  # where it is in what `_stat` returns
 _STOP_SECONDS = 15
+_SETTLE_SECONDS = 15
 # `[batchai] KEY` of the az configuration -> the variable by which the service takes it.
 _SETTINGS = {
     "node_idle_seconds": "AZURE_BATCHAI_NODE_IDLE_SECONDS",
@@ -85,6 +86,25 @@ def find(cli_ctx: Any) -> Service | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if found.alive else None
+
+
+def holder(cli_ctx: Any) -> Service | None:
+    """The service that has the state folder, also before it has said where it is: without an endpoint then."""
+    folder = home(cli_ctx)
+    try:
+        pid, start_time = (folder / "service.lock").read_text(encoding="ascii").split()
+        found = Service(int(pid), start_time, "", "", "", "")
+    except (OSError, ValueError):
+        return find(cli_ctx)
+    return find(cli_ctx) or (found if found.alive and found.is_of(folder) else None)
+
+
+def settled(cli_ctx: Any) -> Service | None:
+    """The same, but one that is still starting is waited for, a while."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while (found := holder(cli_ctx)) and not found.endpoint and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
 
 
 def ensure(cli_ctx: Any) -> Service:

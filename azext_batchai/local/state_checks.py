@@ -40,7 +40,10 @@ def _service(cli_ctx: Any) -> Finding:
     from azext_batchai._version import VERSION
 
     file = embedded.home(cli_ctx) / "service.json"
-    running = embedded.find(cli_ctx)
+    running = embedded.holder(cli_ctx)
+    if running and not running.endpoint:
+        found = f"process {running.pid} starts or stops, or hangs at it"
+        return Finding("service", NOTE, found, advice="az batchai local down ends one that hangs (running jobs go on)")
     if not running:
         if file.exists():
             found = f"{file} is of a service that has ended without a word"

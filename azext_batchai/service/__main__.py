@@ -62,7 +62,9 @@ def _serve(home: Path, port: int, discard: bool) -> int:
             return 0
         if time.monotonic() > deadline:
             return _failed(
-                "ServiceBusy", f"Another service holds {home} but does not answer.", "See service.log in that folder."
+                "ServiceBusy",
+                f"Another service holds {home} but does not answer.",
+                "Run `az batchai local down`, which ends it, then try again; service.log in that folder may tell why.",
             )
         time.sleep(0.02)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -31,6 +32,11 @@ class Instance:
             lock.close()
             return False
         self._lock = lock
+        # Until service.json is there, who holds the folder is known by this alone.
+        with contextlib.suppress(OSError):  # a full disk
+            lock.truncate(0)
+            lock.write(f"{os.getpid()} {process_start_time(os.getpid())}\n".encode())
+            lock.flush()
         return True
 
     def prepare(self, state: dict[str, Any]) -> None:

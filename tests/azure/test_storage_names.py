@@ -14,7 +14,7 @@ import requests
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, generate_account_sas, generate_blob_sas
-from azure.storage.fileshare import ShareServiceClient
+from azure.storage.fileshare import ShareServiceClient, generate_file_sas, generate_share_sas
 
 from harness.service import Service
 from wire import accounts
@@ -137,6 +137,39 @@ def test_a_login_can_be_delegated(service: Service, names: Names) -> None:
         names.blobs().get_user_delegation_key(start, end)  # an account key is no login
     with pytest.raises(HttpResponseError, match="within seven days"):
         login.get_user_delegation_key(start, end + timedelta(days=8))
+
+
+def test_a_login_can_be_delegated_for_files(service: Service, names: Names) -> None:
+    share = names.files().create_share("delegated")
+    share.get_file_client("x").upload_file(b"1")
+    share.get_file_client("y").upload_file(b"2")
+    start, end = datetime.now(timezone.utc) - timedelta(minutes=1), datetime.now(timezone.utc) + timedelta(minutes=5)
+    login = names.files(Credential(token(service, "https://storage.azure.com")), token_intent="backup")
+    key = login.get_user_delegation_key(start=start, expiry=end)
+    where = {"account_name": names.account.name, "share_name": "delegated", "user_delegation_key": key, "expiry": end}
+
+    def read(name: str, signature: str) -> bytes:
+        return names.files(signature).get_share_client("delegated").get_file_client(name).download_file().readall()
+
+    of_file = generate_file_sas(**where, file_path=["x"], permission="r")
+    assert read("x", of_file) == b"1"
+    with pytest.raises(ClientAuthenticationError, match="Signature did not match"):
+        read("y", of_file)
+    with pytest.raises(HttpResponseError, match="AuthorizationPermissionMismatch"):
+        names.files(of_file).get_share_client("delegated").get_file_client("x").delete_file()
+    of_share = generate_share_sas(**where, permission="rl")
+    assert read("y", of_share) == b"2"
+    listed = names.files(of_share).get_share_client("delegated").list_directories_and_files()
+    assert [entry.name for entry in listed] == ["x", "y"]
+    of_blobs = names.blobs(Credential(token(service, "https://storage.azure.com"))).get_user_delegation_key(start, end)
+    wrong = generate_file_sas(**{**where, "user_delegation_key": of_blobs}, file_path=["x"], permission="r")
+    key.signed_tid = str(uuid.uuid4())  # not who has logged in
+    forged = generate_file_sas(**where, file_path=["x"], permission="r")
+    for signature, why in ((wrong, "of another service"), (forged, "Signature did not match")):
+        with pytest.raises(ClientAuthenticationError, match=why):
+            read("x", signature)
+    with pytest.raises(HttpResponseError, match="AuthorizationFailure"):
+        names.files().get_user_delegation_key(start=start, expiry=end)  # an account key is no login
 
 
 def test_a_login_for_something_else_does_not(service: Service, names: Names) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,10 +17,21 @@ from azext_batchai.local import embedded
 from harness import az
 from harness.cluster import ok, wait_for_nodes
 from harness.processes import alive, wait_until
-from harness.service import Service
+from harness.service import MAIN, Service
 
 RG = ("-g", "research")
 WHERE = (*RG, "-w", "lab", "-e", "exp")
+# What it loads when it has the state folder.
+HANG = """
+import sys, time
+
+class Hang:
+    def find_spec(self, name, *_):
+        if name == "azext_batchai.service.server":
+            time.sleep(3054)
+
+sys.meta_path.insert(0, Hang())
+"""
 PATIENCE = 4.0  # a poll of an operation is held for 2 s
 
 
@@ -140,6 +152,30 @@ def test_a_reset_ends_a_service_that_hangs(home: Path, job: Callable[..., Path],
     assert outcome.code == 0, outcome.stderr
     assert not alive(pid)
     assert not Service(home).leftovers()
+
+
+@pytest.mark.parametrize("command", [("down",), ("reset", "--yes")])
+def test_a_service_that_hangs_before_it_says_where_it_is(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("azext_batchai.local.embedded._SETTLE_SECONDS", 0.2)
+    home.mkdir(exist_ok=True)
+    (tmp_path / "sitecustomize.py").write_text(HANG)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    line = [sys.executable, str(MAIN), "--home", str(home)]
+    with subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as hung:
+        try:
+            unready = {"status": "unready", "home": str(home), "pid": hung.pid}
+            wait_until(lambda: ok(az.run("batchai", "local", "status")) == unready, "it has the folder")
+            found = ok(az.run("batchai", "local", "doctor", "--query", "[?check=='service'].found | [0]"))
+            assert found.startswith(f"process {hung.pid} starts or stops")
+            ended = az.run("batchai", "local", *command)
+            assert ended.code == 0, ended.stderr
+            assert f"(process {hung.pid}) did not answer in time and was killed" in ended.stderr
+            assert hung.wait(10) == -signal.SIGKILL
+        finally:
+            hung.kill()
+    assert ok(az.run("batchai", "local", "status"))["status"] == "stopped"
 
 
 def test_a_process_that_is_something_else_is_not_ended(home: Path) -> None:

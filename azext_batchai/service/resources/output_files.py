@@ -30,7 +30,7 @@ async def list_output_files(service: Service, call: Call) -> Reply:
     if not directory_id:
         raise bad_request("'outputdirectoryid' is required.", "outputdirectoryid")
     minutes = call.integer("linkexpiryinminutes", default=60, minimum=5, maximum=600)
-    volume = _volume(service, record, directory_id)
+    volume = volume_of(service, record, directory_id)
     directory = call.query.get("directory", ".").lstrip("/") or "."
     if "\0" in directory:
         raise bad_request("'directory' must not contain NUL.", "directory")
@@ -51,8 +51,8 @@ async def list_output_files(service: Service, call: Call) -> Reply:
     )
 
 
-def _volume(service: Service, record: Record, directory_id: str) -> Volume:
-    """The volume that holds an output directory, narrowed to it. Raises ArmError 400."""
+def volume_of(service: Service, record: Record, directory_id: str) -> Volume:
+    """The volume that holds an output directory of a job, narrowed to it. Raises ArmError 400."""
     properties = record.properties
     segment = properties["jobOutputDirectoryPathSegment"]
     if directory_id == "stdouterr":
@@ -64,7 +64,7 @@ def _volume(service: Service, record: Record, directory_id: str) -> Volume:
                 break
         else:
             raise bad_request(f"The job has no output directory with id '{directory_id}'.", "outputdirectoryid")
-    found = _mounted(service, record, prefix)
+    found = mounted(service, record.internal["cluster"], prefix, properties.get("mountVolumes", {}))
     if found:
         volume, inside = found
         return replace(volume, directory=str(PurePosixPath(volume.directory, inside, segment, tail)))
@@ -74,15 +74,16 @@ def _volume(service: Service, record: Record, directory_id: str) -> Volume:
     raise bad_request(f"The specified outputDirectoryId {directory_id} is not present on a mount root")
 
 
-def _mounted(service: Service, record: Record, prefix: str) -> tuple[Volume, PurePosixPath] | None:
-    """The volume that a path of the job lies on, and where on it."""
+def mounted(
+    service: Service, cluster_key: str, prefix: str, mounts: dict[str, Any]
+) -> tuple[Volume, PurePosixPath] | None:
+    """The volume that a path on nodes of the cluster lies on, and where on it; `mounts`: those of the job."""
     found = below_root(prefix)
     if not found:
         return None
     root, path = found
-    mounts = record.properties.get("mountVolumes", {})
     if root == CLUSTER_ROOT:
-        cluster = service.store.get(record.internal["cluster"])
+        cluster = service.store.get(cluster_key)
         mounts = cluster.properties.get("nodeSetup", {}).get("mountVolumes", {}) if cluster else {}
     try:
         volumes = volumes_of(service, mounts)
@@ -94,7 +95,7 @@ def _mounted(service: Service, record: Record, prefix: str) -> tuple[Volume, Pur
         return None
     volume: Volume | None = by_place[place]
     if volume and volume.service == UNMANAGED:
-        volume = _on_a_node(service, record.internal["cluster"], volume) if root == CLUSTER_ROOT else None
+        volume = _on_a_node(service, cluster_key, volume) if root == CLUSTER_ROOT else None
     return (volume, path.relative_to(place)) if volume else None
 
 

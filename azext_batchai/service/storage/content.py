@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 CHUNK = 1 << 20
 AT_ONCE = 64 << 10  # read or written without a thread: handing it over would take longer
+_LAST_SECOND = 253402300799  # of the year 9999
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
@@ -24,7 +25,8 @@ def identity(status: os.stat_result) -> dict[str, str]:
     """The headers that tell one state of a file from another."""
     return {
         "etag": f'"0x{status.st_mtime_ns:X}-{status.st_ino:X}-{status.st_size:X}"',
-        "last-modified": formatdate(status.st_mtime, usegmt=True),
+        # A file can have any time, a date of HTTP has four digits for the year.
+        "last-modified": formatdate(min(status.st_mtime, _LAST_SECOND), usegmt=True),
     }
 
 

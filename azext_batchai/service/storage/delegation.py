@@ -41,7 +41,7 @@ async def make_key(call: StorageCall) -> Response:
     body = await uploads.whole(call.request, uploads.MAX_RANGE)
     start, expiry = _times(body)
     version = call.headers.get("x-ms-version", "")
-    service = "f" if call.service == FILES else "b"
+    service = _letter(call)
     value = base64.b64encode(key(call.vault, call.account, (*holder, start, expiry, service, version))).decode()
     root = ElementTree.Element("UserDelegationKey")
     names = ("SignedOid", "SignedTid", "SignedStart", "SignedExpiry", "SignedService", "SignedVersion", "Value")
@@ -82,8 +82,15 @@ def texts(call: StorageCall, names: tuple[str, ...], path: str, replies: list[st
         yield "\n".join([*fields, *replies])
 
 
-def check_key(query: dict[str, str]) -> None:
-    """Raises StorageFault where the key is not valid now."""
+def _letter(call: StorageCall) -> str:
+    return "f" if call.service == FILES else "b"
+
+
+def check_key(call: StorageCall) -> None:
+    """Raises StorageFault where the key is not valid now, or was given by the other service."""
+    query = call.query
+    if query.get("sks") != _letter(call):
+        raise forbidden("The user delegation key is of another service.")
     start, expiry = signed_date(query.get("skt", "")), signed_date(query.get("ske", ""))
     if not start or not expiry or not start <= utc_now() < expiry:
         raise forbidden("The user delegation key is not valid any more, or not yet.")

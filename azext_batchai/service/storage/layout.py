@@ -12,8 +12,8 @@ from azext_batchai.service.arm.errors import bad_request
 ACCOUNT_PATTERN = re.compile(r"[a-z0-9]{3,24}")
 SHARE_PATTERN = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]|\$root|\$web")
 
-# KEPT is what jobs have written on no volume: it must not vanish with the node.
-FILES, BLOBS, NFS, UNMANAGED, KEPT = "files", "blobs", "nfs", "unmanaged", "kept"
+# KEPT is what jobs have written on no volume: it must not vanish with the node. LOGS are a node's own.
+FILES, BLOBS, NFS, UNMANAGED, KEPT, LOGS = "files", "blobs", "nfs", "unmanaged", "kept", "logs"
 
 
 class StorageLayout:
@@ -49,6 +49,8 @@ class StorageLayout:
             return self.kept / Path(account).name / Path(name).name
         if service == UNMANAGED:  # mounted on a node, at a path in which `:` stands for `/`
             return self.nodes / Path(account).name / "mounts" / Path(*name.split(":"))
+        if service == LOGS:
+            return self.nodes / Path(account).name / "logs"
         if not SHARE_PATTERN.fullmatch(name):
             raise bad_request(
                 f"'{name}' is not a valid name: 3 to 63 lower-case letters, digits and single hyphens.",

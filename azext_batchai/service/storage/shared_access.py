@@ -42,7 +42,7 @@ def check(call: StorageCall, names: tuple[str, ...], keys: Iterable[bytes], vaul
         if query.get("skoid"):
             fields = tuple(query.get(name, "") for name in delegation.KEY_FIELDS)
             keys = [delegation.key(vault, call.account, fields)]
-            delegation.check_key(query)
+            delegation.check_key(call)
         terms = _terms(call)
         texts = _service_texts(call, names)
         grant = Grant(terms.get("sp", ""), CONTAINER + OBJECT, tuple(_replies(query)))

@@ -11,8 +11,9 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-# A job's file is shown as what it is, not as a page of ours: it can run and load nothing.
-_FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
+# A job's file is shown as what it is, not as a page of ours: it can run and load nothing. Drawings (SVG) have their
+# styles and pictures in themselves.
+_FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'"
 _COMMON = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",

@@ -44,7 +44,7 @@ def _attention(service: Service, active: list[Record]) -> list[dict[str, Any]]:
     found = [{"what": "damaged", "id": None, "text": str(damage)} for damage in service.store.damaged.values()]
     for controller in service.fleet:
         number = sum(node.state == UNUSABLE for node in controller.nodes)
-        cluster = _sound(service, controller.key)
+        cluster = sound(service, controller.key)
         if number and cluster:
             errors = controller.nodes.errors()
             why = failures.brief(errors[0]) if errors else ""
@@ -65,7 +65,8 @@ def _attention(service: Service, active: list[Record]) -> list[dict[str, Any]]:
     return found
 
 
-def _sound(service: Service, key: str) -> Record | None:
+def sound(service: Service, key: str) -> Record | None:
+    """The record at a key; None where it is gone or damaged, of which the overview tells."""
     try:
         return service.store.get(key)
     except DamagedRecord:
@@ -73,7 +74,7 @@ def _sound(service: Service, key: str) -> Record | None:
 
 
 def _cluster(service: Service, controller: ClusterController) -> dict[str, Any]:
-    record = _sound(service, controller.key)
+    record = sound(service, controller.key)
     properties = record.properties if record else {}
     return {
         "id": record.body["id"] if record else None,
@@ -174,7 +175,7 @@ def _attention_section(view: View, found: list[dict[str, Any]]) -> Html | None:
         element(
             "li",
             parts.state(item["what"]),
-            _link(view, item["id"]) if item["id"] else None,
+            link(view, item["id"]) if item["id"] else None,
             element("span", item["text"], class_="why"),
         )
         for item in found[:_SHOWN]
@@ -183,8 +184,8 @@ def _attention_section(view: View, found: list[dict[str, Any]]) -> Html | None:
     return parts.section("Needs attention", element("ul", items, class_="attention"), more and parts.empty(more))
 
 
-def _link(view: View, resource_id: str) -> Html:
-    """A resource by its name, under the name of what it lies in."""
+def link(view: View, resource_id: str) -> Html:
+    """A resource by its name, behind the name of what it lies in."""
     words = resource_id.split("/")
     above = f"{words[-3]} / " if words[-2].lower() != "workspaces" else ""
     return element("a", element("span", above, class_="above"), words[-1], href=view.address(resource_id))
@@ -199,7 +200,7 @@ def _clusters_section(view: View, clusters: list[dict[str, Any]]) -> Html:
     for cluster in clusters:
         name: Child = cluster["name"]
         if cluster["id"]:
-            name = _link(view, cluster["id"])
+            name = link(view, cluster["id"])
         queue = f"{cluster['jobsRunning']} running, {cluster['jobsQueued']} queued"
         about = f"{cluster['vmSize']} · {scale_text(cluster['scaleSettings'])}"
         if cluster["engine"] != "local":
@@ -220,7 +221,7 @@ def _clusters_section(view: View, clusters: list[dict[str, Any]]) -> Html:
 def _jobs_section(view: View, found: dict[str, Any]) -> Html:
     rows = [
         (
-            _link(view, job["id"]),
+            link(view, job["id"]),
             parts.state(job["executionState"]),
             parts.moment(job["since"]),
             element("span", job["reason"], class_="why"),
@@ -239,7 +240,7 @@ def _experiments_section(view: View, experiments: list[dict[str, Any]]) -> Html:
         return parts.section("Experiments", parts.empty("No experiment yet. Run something:"), line)
     rows = [
         (
-            _link(view, one["id"]),
+            link(view, one["id"]),
             one["jobs"],
             one["jobsRunning"],
             one["jobsQueued"],

@@ -14,12 +14,27 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from azext_batchai.service import app, hosts
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.service import Service
-from azext_batchai.service.ui import addresses, guard, layout, overview
+from azext_batchai.service.ui import (
+    addresses,
+    cluster,
+    curves,
+    experiment,
+    file_server,
+    files,
+    guard,
+    job,
+    layout,
+    logs,
+    overview,
+    storage,
+    usage,
+    workspace,
+)
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.sessions import Session, Sessions
 from azext_batchai.service.ui.static_files import static_file
-from azext_batchai.service.ui.view import Data, Page, Redirect, View
+from azext_batchai.service.ui.view import Data, Memory, Page, Redirect, View
 from azext_batchai.service.ui.wire import Wire
 
 log = logging.getLogger(__name__)
@@ -27,9 +42,35 @@ log = logging.getLogger(__name__)
 Answer: TypeAlias = Page | Redirect | Data | Response
 _MOST_FORM_BYTES = 1 << 16
 
+_EXPERIMENT = "groups/{}/workspaces/{}/experiments/{}"
+_JOB = f"{_EXPERIMENT}/jobs/{{}}"
 # `{}` stands for a name, `*` at the end for whatever follows.
 ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", ""): overview.page,
+    ("GET", _EXPERIMENT): experiment.page,
+    ("GET", f"{_EXPERIMENT}/curves"): experiment.curve_data,
+    ("POST", f"{_EXPERIMENT}/terminate"): experiment.terminate,
+    ("POST", f"{_EXPERIMENT}/delete"): experiment.delete,
+    ("GET", _JOB): job.page,
+    ("POST", f"{_JOB}/terminate"): job.terminate,
+    ("POST", f"{_JOB}/delete"): job.delete,
+    ("GET", f"{_JOB}/metrics"): curves.data,
+    ("GET", f"{_JOB}/logs/events"): logs.events,
+    ("GET", f"{_JOB}/logs/range"): logs.part,
+    ("GET", f"{_JOB}/logs/search"): logs.search,
+    ("GET", f"{_JOB}/files/{{}}/*"): files.page,
+    ("GET", f"{_JOB}/raw/{{}}/*"): files.raw,
+    ("GET", "groups/{}/workspaces/{}/clusters/{}"): cluster.page,
+    ("POST", "groups/{}/workspaces/{}/clusters/{}/scale"): cluster.scale,
+    ("POST", "groups/{}/workspaces/{}/clusters/{}/delete"): cluster.delete,
+    ("GET", "groups/{}/workspaces/{}/fileservers/{}"): file_server.page,
+    ("POST", "groups/{}/workspaces/{}/fileservers/{}/delete"): file_server.delete,
+    ("GET", "groups/{}/workspaces/{}"): workspace.page,
+    ("GET", "usage"): usage.page,
+    ("GET", "storage"): storage.page,
+    ("GET", "storage/{}"): storage.account_page,
+    ("GET", "storage/{}/files/{}/*"): storage.share_page,
+    ("GET", "storage/{}/blobs/{}/*"): storage.container_page,
 }
 
 
@@ -40,6 +81,7 @@ class Pages:
         self._service = service
         self._sessions = Sessions(service.vault.derive("ui"), service.settings.home)
         self._feed = Feed(service.store)
+        self._memory = Memory()
 
     def invite(self, opener: bool) -> dict[str, str]:
         """An address that lets its first reader in; with `opener` also a private file that leads there."""
@@ -51,13 +93,15 @@ class Pages:
     def revoke(self) -> dict[str, int]:
         """End all sessions, with the streams that are open."""
         self._feed.close()
-        self._feed = Feed(self._service.store)
+        self._memory.close()
+        self._feed, self._memory = Feed(self._service.store), Memory()
         return {"ended": self._sessions.revoke()}
 
     def close(self) -> None:
         """The service stops: end what goes on and on, and all sessions."""
         self._feed.close()
         self._sessions.revoke()
+        self._memory.close()
 
     async def answer(self, request: Request) -> Response:
         """The answer to a request below /ui/."""
@@ -67,7 +111,8 @@ class Pages:
         raw = request.scope["raw_path"].decode("ascii", "replace")
         if raw == addresses.ROOT.rstrip("/"):
             return RedirectResponse(addresses.ROOT, 308, guard.page_headers())
-        words = [unquote(word) for word in raw[len(addresses.ROOT) :].split("/")]
+        # Only the names of files may be bytes that are no text.
+        words = [unquote(word, errors="surrogateescape") for word in raw[len(addresses.ROOT) :].split("/")]
         if words[0] == "static" and request.method in ("GET", "HEAD"):
             return static_file("/".join(words[1:]), request.headers.get("if-none-match", ""))
         if words == ["enter"] and request.method == "GET":
@@ -127,7 +172,7 @@ class Pages:
         if method == "POST" and not session.wrote(form.get("token", "")):
             raise ArmError(403, "Forbidden", "The form is not one of this session: load the page again.")
         subscription = self._service.subscription
-        if words[0] == "subscriptions" and words[2:3] == ["groups"]:
+        if words[0] == "subscriptions" and len(words) > 2 and all(words[1:3]):
             subscription, words = words[1], words[2:]
         found = _find(method, words)
         if not found:
@@ -135,7 +180,8 @@ class Pages:
         handler, names, tail = found
         base_url = hosts.base_url(request.scope["scheme"], request.headers.get("host", ""))
         wire = Wire(self._service, subscription.lower(), base_url)
-        view = View(self._service, wire, session, names, tail, dict(request.query_params), request.headers, form)
+        query = dict(request.query_params)
+        view = View(self._service, wire, session, names, tail, query, request.headers, form, self._memory)
         return await handler(view)
 
 
@@ -150,7 +196,7 @@ def _find(
             continue
         if all(part in ("{}", word) for part, word in zip(head, words)):
             names = tuple(word for part, word in zip(head, words) if part == "{}")
-            if all(names):
+            if all(name.isprintable() and name for name in names):
                 return handler, names, "/".join(words[len(head) :])
     return None
 

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from azext_batchai.service.service import Service
 from azext_batchai.service.ui import addresses
 from azext_batchai.service.ui.html import Html
 from azext_batchai.service.ui.sessions import Session
 from azext_batchai.service.ui.wire import Wire
+
+T = TypeVar("T")
+
+
+class Memory:
+    """What modules of the page keep between requests: one thing of each class, made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[type[Any], Any] = {}
+
+    def of(self, kind: type[T]) -> T:
+        if kind not in self._made:
+            self._made[kind] = kind()
+        made: T = self._made[kind]
+        return made
+
+    def close(self) -> None:
+        """The service stops, or all sessions end."""
+        for made in self._made.values():
+            if hasattr(made, "close"):
+                made.close()
 
 
 @dataclass(frozen=True)
@@ -25,6 +46,7 @@ class View:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
 
     def address(self, resource_id: str, *more: str) -> str:
         """The page of a Batch AI resource."""

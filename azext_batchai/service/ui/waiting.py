@@ -35,7 +35,7 @@ def _lack(service: Service, controller: ClusterController, job: Record) -> str:
         return f"{name} has {_nodes(states.count(UNUSABLE), 'unusable ')}{why}"
     sweep, limit = sweeps.limit_of(job)
     if sweep:
-        running = sum(sweeps.limit_of(other)[0] == sweep for other in _running(service, controller))
+        running = controller.running_of_sweeps()[sweep]
         if running >= limit:
             return f"its sweep runs {limit} jobs at once, and {running} are running"
     pending = [str(error["message"]) for error in controller.nodes.errors()]
@@ -44,11 +44,6 @@ def _lack(service: Service, controller: ClusterController, job: Record) -> str:
     )
     has = f"{name} has {counts or 'no node yet'}"
     return f"it needs {_nodes(wanted, 'idle ')}, and {has}{': ' + pending[0] if pending else ''}"
-
-
-def _running(service: Service, controller: ClusterController) -> list[Record]:
-    keys = {node.job for node in controller.nodes if node.job}
-    return [record for record in map(service.store.get, keys) if record]
 
 
 def _nodes(number: int, state: str = "") -> str:

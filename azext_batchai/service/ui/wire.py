@@ -33,19 +33,19 @@ class Wire:
         """The body of the answer. Raises ArmError, also for what the wire does not have."""
         return await self.send("GET", path, **query)
 
-    async def send(self, method: str, path: str, **query: str) -> Any:
+    async def send(self, method: str, path: str, body: Any = None, **query: str) -> Any:
         """Ask for a change, or by POST for what is read so; the body of the answer. Raises ArmError."""
         arm_path = parse_path(path)
         handler = app.ROUTES.get((method, arm_path.pattern)) if arm_path else None
         if not handler or not arm_path:
             raise ArmError(404, "ResourceNotFound", f"There is nothing at {path}.")
-        reply = await handler(self._service, Call(method, arm_path, path, query, None, self._base_url))
+        reply = await handler(self._service, Call(method, arm_path, path, query, body, self._base_url))
         return reply.body
 
     async def items(self, path: str, method: str = "GET", **query: str) -> AsyncIterator[dict[str, Any]]:
         """All items of a list, over its pages. Raises ArmError."""
         while True:
-            body = await self.send(method, path, **query)
+            body = await self.send(method, path, None, **query)
             for item in body["value"]:
                 yield item
             if not body.get("nextLink"):

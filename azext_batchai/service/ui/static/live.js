@@ -42,7 +42,7 @@ async function fetched() {
 }
 
 // The first change is shown at once; a page that keeps changing takes at most a quarter of the time.
-async function refresh() {
+export async function refresh() {
   if (fetching) {
     again = true;
     return;
