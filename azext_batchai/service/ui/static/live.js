@@ -13,10 +13,18 @@ export function show(state, text) {
   }
 }
 
-// Parts with data-keep are their own module's; what is open stays open.
+// What the reader has changed on an element: attribute -> whether it differs from what the service said.
+const READERS = {
+  open: (node) => node.matches("details, dialog"),
+  value: (node) => node.matches("input, textarea") && node.value !== node.defaultValue,
+  checked: (node) => node.matches("input") && node.checked !== node.defaultChecked,
+  selected: (node) => node.matches("option") && node.selected !== node.defaultSelected,
+};
+
+// Parts with data-keep are their own module's.
 const callbacks = {
   beforeNodeMorphed: (old) => !(old instanceof Element && old.hasAttribute("data-keep")),
-  beforeAttributeUpdated: (name, node) => !(name === "open" && node.matches("details, dialog")),
+  beforeAttributeUpdated: (name, node) => !READERS[name]?.(node),
 };
 
 async function fetched() {
