@@ -144,18 +144,17 @@ def _client(cli_ctx: Any, url: str, token: Any, subscription: str, **options: An
     from azure.cli.core.commands.client_factory import prepare_client_kwargs_track2
     from azure.core.credentials import AzureKeyCredential
     from azure.core.pipeline.policies import AzureKeyCredentialPolicy
-    from azure.core.pipeline.transport import RequestsTransport  # pylint: disable=no-name-in-module
-    from azure.mgmt.batchai import BatchAI
+
+    from azext_batchai.transport.sdk import batchai as sdk
 
     credential = AzureKeyCredential(token) if isinstance(token, str) else token
     if url.startswith("http:"):
         from azext_batchai.transport.http import PATIENCE_SECONDS
+        from azext_batchai.transport.loopback import LoopbackTransport
 
         # Nothing on loopback is to go through a proxy of the environment, and nothing there takes long to answer.
-        options["transport"] = RequestsTransport(
-            use_env_settings=False, connection_timeout=PATIENCE_SECONDS, read_timeout=PATIENCE_SECONDS
-        )
-    return BatchAI(
+        options["transport"] = LoopbackTransport(PATIENCE_SECONDS)
+    return sdk().BatchAI(
         credential,
         subscription,
         base_url=url,

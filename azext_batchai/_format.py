@@ -222,6 +222,27 @@ def service(item: Row) -> Row:
     return {title: str(item[key]) for title, key in columns.items() if item.get(key) is not None}
 
 
+def overview(result: Row) -> list[Row]:
+    """The clusters."""
+    rows = []
+    for cluster in result["clusters"]:
+        states = [node["state"] for node in cluster["nodes"]]
+        rows.append(
+            {
+                "Cluster": cluster["name"],
+                "Workspace": _parent(cluster["id"] or "", "workspaces"),
+                "State": cluster["allocationState"] or "unknown",
+                **{
+                    state.capitalize(): str(states.count(state))
+                    for state in ("idle", "running", "preparing", "leaving", "unusable")
+                },
+                "Jobs running": str(cluster["jobsRunning"]),
+                "Jobs queued": str(cluster["jobsQueued"]),
+            }
+        )
+    return rows
+
+
 @_rows
 def findings(item: Row) -> Row:
     parts = (item["found"], item["gives"], item["advice"])

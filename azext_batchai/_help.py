@@ -688,6 +688,21 @@ examples:
     text: az batchai local ui --revoke
 """
 
+helps["batchai local top"] = """
+type: command
+short-summary: Watch clusters, nodes, jobs and what needs attention in the terminal.
+long-summary: |
+    Looks every second, until q is pressed; the arrows, page up and page down scroll. A node is a letter: Running, Idle, Preparing, Allocating, Leaving or Unusable.
+    With --output or --query it gives the data once.
+examples:
+  - name: Watch.
+    text: az batchai local top
+  - name: Print it once.
+    text: az batchai local top --once
+  - name: Print what needs attention as JSON.
+    text: az batchai local top --once --query attention
+"""
+
 helps["batchai local env"] = """
 type: command
 short-summary: Print what turns a shell to the local cloud, so that every `az` in it talks to the service on this machine.

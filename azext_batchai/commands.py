@@ -145,6 +145,8 @@ def _load_local(group: Callable[[str, str, Any], Any]) -> None:
         g.custom_command("reset", "reset_service", confirmation=_RESET_QUESTION)
     with group("batchai local", "local_ui", None) as g:
         g.custom_command("ui", "show_page")
+    with group("batchai local", "local_top", None) as g:
+        g.custom_command("top", "show_overview", table_transformer=table.overview)
 
 
 _RESET_QUESTION = (

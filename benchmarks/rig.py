@@ -21,6 +21,7 @@ from arm_front import TENANT, Front
 from measure import family
 
 AZ = [sys.executable, "-m", "azure.cli"]
+_IDLE_SECONDS = 30.0  # after which the service may have closed a connection: it does so after 75
 PROVIDER = "resourceGroups/bench/providers/Microsoft.BatchAI/workspaces"
 
 
@@ -32,9 +33,11 @@ class Service:
     facts: dict[str, Any]
     ready_seconds: float
     _connection: http.client.HTTPConnection = field(init=False)
+    _used: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(self.facts["endpoint"]).netloc)
+        self._used = time.monotonic()
 
     def reconnect(self) -> None:
         self._connection.close()
@@ -42,6 +45,9 @@ class Service:
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {self.facts['token']}", "Content-Type": "application/json"}
+        if time.monotonic() - self._used > _IDLE_SECONDS:
+            self.reconnect()
+        self._used = time.monotonic()
         self._connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         response = self._connection.getresponse()
         text = response.read()

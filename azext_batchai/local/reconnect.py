@@ -6,10 +6,9 @@ import time
 from typing import Any
 
 from azure.core.credentials import AzureKeyCredential
-from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError, ServiceResponseTimeoutError
 from azure.core.pipeline.policies import HTTPPolicy
 from knack.log import get_logger
-from requests.exceptions import Timeout as RequestsTimeout
 
 from azext_batchai.local import embedded
 
@@ -43,7 +42,7 @@ class ReconnectPolicy(HTTPPolicy):  # type: ignore[type-arg]  # pylint: disable=
         except ServiceRequestError:  # not connected: nothing was sent
             pass
         except ServiceResponseError as error:  # it died in the middle, or hangs
-            if isinstance(error.inner_exception, RequestsTimeout):
+            if isinstance(error, ServiceResponseTimeoutError):
                 raise embedded.deaf(self._service) from error
             if request.http_request.method not in ("GET", "HEAD"):
                 raise

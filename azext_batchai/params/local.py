@@ -58,6 +58,13 @@ def load_arguments(self: Any) -> None:
             "print_only", options_list=["--print"], action="store_true", help="Only print the address, open nothing."
         )
         c.argument("revoke", options_list=["--revoke"], action="store_true", help="End all sessions of the page.")
+    with self.argument_context("batchai local top") as c:
+        c.argument(
+            "once", options_list=["--once"], action="store_true", help="Print it once, as is done off a terminal."
+        )
+        c.argument(
+            "interval", options_list=["--interval"], type=_validators.positive, help="How often to look, in seconds."
+        )
     with self.argument_context("batchai local run") as c:
         c.positional("words", nargs="*", metavar="PROGRAM", help="The program and its arguments, behind `--`.")
     with self.argument_context("batchai local preempt") as c:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,8 @@ def utc_now() -> datetime:
 
 def wire_time(moment: datetime) -> str:
     """UTC ISO-8601 with milliseconds, trailing zeros trimmed (wire.md 1.0)."""
-    moment = moment.astimezone(timezone.utc)
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
-    fraction = f"{moment.microsecond // 1000:03d}".rstrip("0")
-    return f"{text}.{fraction}Z" if fraction else f"{text}Z"
+    text = moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+    return f"{text[: -len('+00:00')].rstrip('0').rstrip('.')}Z"
 
 
 def wire_now() -> str:
@@ -96,6 +95,7 @@ class Moment:
         return max(epoch() - self.epoch, 0.0)
 
 
+@lru_cache(1000)
 def parse_duration(text: str) -> timedelta:
     """An ISO-8601 duration (`P7D`, `PT1H30M`) as a timedelta; months are 30 days, years 365.
 

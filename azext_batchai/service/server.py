@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -10,6 +11,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_CONNECTIONS = 4096
+_GC_THRESHOLD = (5000, 20, 20)
+# How long a thread that lists or makes files keeps Python from the loop, each time that this waits for anything.
+_SWITCH_SECONDS = 0.0005
 _RESET_FILE = "reset"  # there while a state is being deleted
 
 
@@ -144,6 +149,9 @@ class _Run:
         self._instance.publish()
         log.info("service %s ready at %s, state in %s", VERSION, service.base_url, self._settings.home)
         self._ready(self._state)
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        gc.freeze()  # what is there by now stays: looking through it again and again would cost each job some
+        gc.set_threshold(*_GC_THRESHOLD)
         await serving
         await self._let_go()
 

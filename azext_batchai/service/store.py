@@ -1,6 +1,7 @@
 """Durable state: resources, operations and secrets in one SQLite file.
 
 A write is on disk when its transaction ends (WAL, synchronous=FULL), so a 2xx that follows it is a promise kept (P1).
+Who awaits `on_disk` after a transaction that was not durable has the same, and holds nobody up.
 A change of state that can be found out again (a job runs, a node is idle) need not wait for the disk: it survives the
 death of the service all the same, only not that of the machine, and with the machine the job would be gone as well.
 
@@ -22,6 +23,7 @@ from typing import Any
 
 from azext_batchai.service import store_checks, store_events
 from azext_batchai.service.clock import wire_now
+from azext_batchai.service.store_sync import WalSync
 from azext_batchai.service.store_upgrades import upgrade
 
 log = logging.getLogger(__name__)
@@ -130,6 +132,7 @@ class Store:
             self._check()
             self._db = sqlite3.connect(path, isolation_level=None)
             self.node_events = store_events.NodeEvents(self._db)
+            self._sync = WalSync(path)
             self._open()
         except (sqlite3.Error, OSError) as exc:
             if store_checks.disk_full(exc, path.parent):
@@ -241,6 +244,10 @@ class Store:
             except sqlite3.Error:
                 self._roll_back()
                 raise
+            if durable:
+                self._sync.synced = self._sync.committed
+            else:
+                self._sync.committed += 1
             self.commits += 1
             observer = trace.get()
             if observer:
@@ -267,6 +274,10 @@ class Store:
             for watcher in self._watchers:
                 watcher(touched)
 
+    async def on_disk(self) -> None:
+        """Return when all that has been committed is on the disk; others go on meanwhile. Raises OSError."""
+        await self._sync.reached()
+
     def _roll_back(self) -> None:
         self._touched.clear()
         if self._db.in_transaction:  # SQLite has done it already where the disk was full
@@ -280,6 +291,11 @@ class Store:
         except DamagedRecord as exc:
             self._note(exc)
             raise
+
+    def place(self, key: str) -> tuple[str, bool] | None:
+        """The parent of the record at `key` and whether it is active, without reading what it holds."""
+        row = self._db.execute("SELECT parent, active FROM resources WHERE key=?", (key,)).fetchone()
+        return (row[0], bool(row[1])) if row else None
 
     def add(self, record: Record) -> None:
         record.modified = wire_now()

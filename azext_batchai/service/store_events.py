@@ -81,6 +81,7 @@ class NodeEvents:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._since_pruning = 0
+        self.waiting: list[tuple[str, str, str, str, float]] = []  # what is to be added, in the order of `add`
         self._over: dict[tuple[str, float], dict[int, dict[str, float]]] = {}  # buckets in which nothing changes
 
     def add(self, node: str, cluster: str, state: str, experiment: str, at: float) -> None:

@@ -47,6 +47,7 @@ async def test_nothing_is_started_and_all_of_it_later(plane: Plane) -> None:
 
 async def test_a_job_is_not_started_without_a_record_of_it(plane: Plane) -> None:
     await plane.cluster(1)
+    plane.wait_for_no_disk()
     await plane.call("PUT", job_path("a"), plane.job_body())
     plane.full = True
     await plane.loop.settle()

@@ -525,6 +525,7 @@ async def test_requests_have_their_turn_while_many_jobs_start(
 ) -> None:
     monkeypatch.setattr("azext_batchai.service.control.controller.STARTS_AT_ONCE", 3)
     await plane.cluster(8)
+    plane.wait_for_no_disk()
     for number in range(8):
         await plane.call("PUT", job_path(f"j{number}"), plane.job_body())
     running = []

@@ -1,5 +1,6 @@
 """What is written together, and what is on the disk before anybody is told of it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -188,3 +189,17 @@ async def test_the_service_dies_when_it_cannot_write_and_the_next_one_goes_on(
         await plane.call("PUT", EXPERIMENT)
         plane.world.runs.clear()
     assert all_of_it and written > 2
+
+
+async def test_a_second_put_tells_nothing_that_is_not_on_the_disk(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same request again, while the first one still waits for the disk, waits too."""
+    await plane.cluster(1)
+    written = asyncio.Event()
+    monkeypatch.setattr(plane.service.store, "on_disk", written.wait)
+    requests = [asyncio.ensure_future(plane.call("PUT", job_path("a"), plane.job_body())) for _ in range(2)]
+    await plane.loop.settle()
+    assert not any(request.done() for request in requests)
+    written.set()
+    assert [(await request).status for request in requests] == [202, 200]

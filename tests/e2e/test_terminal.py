@@ -1,15 +1,6 @@
 """At a terminal: colours, narrow ones, and Ctrl-C at each long step; off it none of that."""
 
-import fcntl
-import os
-import pty
 import re
-import select
-import struct
-import subprocess
-import termios
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,56 +8,11 @@ import pytest
 from harness import az
 from harness.cluster import ok
 from harness.service import Service
+from harness.terminal import Terminal
 
 pytestmark = pytest.mark.invented
 PLACE = ("-g", "batchai", "-w", "default", "-e", "default")
 COLOUR = re.compile(r"\x1b\[3\d")
-
-
-class Terminal:
-    """An az at a terminal of so many columns."""
-
-    def __init__(self, *words: str, columns: int = 100, **env: str) -> None:
-        self._leader, follower = pty.openpty()
-        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        left_out = ("AZURE_CORE_NO_COLOR", "COLUMNS", "LINES", "NO_COLOR")
-        inherited = {name: value for name, value in os.environ.items() if name not in left_out}
-        self._process = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", *az.command("batchai", *words)],
-            env={**inherited, "TERM": "xterm", **env},
-            stdin=follower,
-            stdout=follower,
-            stderr=follower,
-        )
-        os.close(follower)
-        self.shown = ""
-
-    def read_until(self, wanted: Callable[[str], object], seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while not wanted(self.shown):
-            assert time.monotonic() < end, self.shown
-            if select.select([self._leader], [], [], 1)[0] and not self._read():
-                raise AssertionError(f"it ended: {self.shown}")
-
-    def press_ctrl_c(self) -> None:
-        os.write(self._leader, b"\x03")
-
-    def end(self, seconds: float = 60) -> int:
-        """The exit code, when all is read."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and (not select.select([self._leader], [], [], 1)[0] or self._read()):
-            pass
-        code = self._process.wait(max(end - time.monotonic(), 1))
-        os.close(self._leader)
-        return code
-
-    def _read(self) -> bool:
-        try:
-            data = os.read(self._leader, 65536)
-        except OSError:  # nobody has the other end any more
-            data = b""
-        self.shown += data.decode("utf-8", "replace").replace("\r\n", "\n")
-        return bool(data)
 
 
 def lines(shown: str) -> list[str]:

@@ -60,7 +60,7 @@ def test_listing_loads_what_it_needs_alone(warm, server):
     done = subprocess.run([sys.executable, "-X", "importtime", *rest], capture_output=True, text=True, check=True)
     modules = imported(done.stderr)
     assert "azure.mgmt.batchai" in modules
-    assert not modules & {"paramiko", "asyncssh", "msal"}
+    assert not modules & {"paramiko", "asyncssh", "msal", "requests", "urllib3", "oauthlib", "chardet"}
     rooms = {name.split(".")[1] for name in modules if name.startswith("azext_batchai.")}
     assert not rooms & {"jobs", "ssh", "storage"}
     assert "azext_batchai.command_line.durations" not in modules, "which the options of jobs need"

@@ -34,7 +34,7 @@ KEPT_ABBREVIATIONS = {"batchai job list": {"--w"}}
 ADDED_COMMANDS |= {f"batchai experiment {verb}" for verb in ("compare", "resubmit", "tensorboard", "terminate", "wait")}
 ADDED_COMMANDS |= {f"batchai job {verb}" for verb in ("metrics", "tensorboard")}
 ADDED_COMMANDS |= {"batchai cluster file upload", "batchai job file download", "batchai job file upload"}
-ADDED_COMMANDS |= {"batchai local ui"}
+ADDED_COMMANDS |= {"batchai local ui", "batchai local top"}
 # Options that azure-cli itself adds to commands, now or since 2019.
 OF_THE_CLI = {
     *("--debug", "--verbose", "--only-show-errors", "--subscription", "--cmd"),

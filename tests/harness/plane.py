@@ -161,8 +161,24 @@ class Plane:
             if outermost and store._durable:
                 self.waits_for_disk += 1
 
+        wait = store.on_disk
+
+        async def on_disk() -> None:
+            if store._sync.synced < store._sync.committed:
+                self.waits_for_disk += 1
+            await wait()
+
+        self._monkeypatch.setattr(store, "on_disk", on_disk)
         self._monkeypatch.setattr(store, "transaction", transaction)
         self._monkeypatch.setattr(store, "_db", _Database(store._db, self))
+
+    def wait_for_no_disk(self) -> None:
+        """Nothing happens any more between a commit and its being on the disk."""
+
+        async def on_disk() -> None:
+            pass
+
+        self._monkeypatch.setattr(self.service.store, "on_disk", on_disk)
 
     async def new(self) -> None:
         """The first service, with a workspace and an experiment."""

@@ -1,6 +1,7 @@
 """Folders of a local node that are made ahead, and those that are removed later."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,15 @@ def test_nothing_is_made_on_a_node_that_is_gone(node: LocalNode) -> None:
     assert not node.root.exists()
 
 
-def test_what_is_removed_later_goes_with_what_cannot_be_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("programs", [("setpriv", "rm"), ("rm",), ()])
+def test_what_is_removed_later_goes_with_what_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for program in programs:
+        (folder / program).symlink_to(shutil.which(program) or "/bin/true")
+    monkeypatch.setenv("PATH", str(folder))
     target = tmp_path / "kept"
     target.mkdir()
     (target / "file").touch()
@@ -68,3 +77,82 @@ def test_what_is_removed_later_goes_with_what_cannot_be_written(tmp_path: Path) 
         remove_later(folder.parent)
     wait_until(lambda: not list(tmp_path.glob("waste*")), "all of it is gone")
     assert (target / "file").exists()
+
+
+def used_task(place: Path, folder: str = "main-0") -> Path:
+    """The folder of a task that has ended."""
+    task = place / folder
+    task.mkdir(parents=True)
+    for name in ("cookie", "claim.bai-0123456789", "exit.json"):
+        (task / name).write_text("{}")
+    return task
+
+
+@pytest.fixture
+def open_node(node: LocalNode) -> LocalNode:
+    """A node whose folders are those of the service, which does not look whether root may have mounted something."""
+    (node.root / "waste").mkdir()
+    node.view = View(node.root, "bwrap")
+    return node
+
+
+def test_folders_that_a_job_left_as_they_were_are_the_next_jobs(open_node: LocalNode) -> None:
+    jobs, tasks = open_node.root / "jobs", open_node.root / "tasks"
+    open_node.prepare_spares()
+    assert open_node.take_spare("job", jobs / "a") and open_node.take_spare("tasks", tasks / "a")
+    (tasks / "a" / "main-0").rmdir()
+    used_task(tasks / "a")
+    inodes = {path.stat().st_ino for path in [*(jobs / "a").iterdir(), *(tasks / "a" / "main-0").iterdir()]}
+    assert open_node.put_back("job", jobs / "a") and open_node.put_back("tasks", tasks / "a")
+    assert not list(jobs.iterdir()) and not list(tasks.iterdir())
+    assert open_node.take_spare("job", jobs / "b") and open_node.take_spare("tasks", tasks / "b")
+    assert {path.stat().st_ino for path in [*(jobs / "b").iterdir(), *(tasks / "b" / "main-0").iterdir()]} == inodes
+    # Nothing of it is taken for a start or an end of the next task.
+    assert sorted(path.name for path in (tasks / "b" / "main-0").iterdir()) == ["claim.old", "cookie.old", "exit.old"]
+
+
+@pytest.mark.parametrize("change", ["file", "file in wd", "folder", "mode", "link", "missing"])
+def test_folders_that_a_job_has_changed_are_not_used_again(open_node: LocalNode, change: str) -> None:
+    place = open_node.root / "jobs" / "a"
+    open_node.prepare_spares()
+    assert open_node.take_spare("job", place)
+    if change == "file":
+        (place / "file").touch()
+    elif change == "file in wd":
+        (place / "wd" / "file").touch()
+    elif change == "folder":
+        (place / "temp" / "folder").mkdir()
+    elif change == "mode":
+        (place / "temp").chmod(0o711)
+    else:
+        (place / "wd").rmdir()
+        if change == "link":
+            (place / "wd").symlink_to("temp")
+    assert not open_node.put_back("job", place)
+    assert place.is_dir() and not (open_node.root / "spare-job").exists()
+
+
+@pytest.mark.parametrize("more", ["ranks", "claim.bai-9876543210", "takeback.bai-0123456789", "cookie.old"])
+def test_folders_of_tasks_with_more_in_them_are_not_used_again(open_node: LocalNode, more: str) -> None:
+    task = used_task(open_node.root / "tasks" / "a")
+    (task / more).touch()
+    assert not open_node.put_back("tasks", task.parent)
+    assert (task / "cookie").exists()
+
+
+def test_folders_of_several_tasks_and_long_ends_are_not_used_again(open_node: LocalNode) -> None:
+    tasks = open_node.root / "tasks"
+    used_task(tasks / "a")
+    used_task(tasks / "a", "prep-0")
+    assert not open_node.put_back("tasks", tasks / "a")
+    (used_task(tasks / "b") / "exit.json").write_text('{"error": "' + "x" * 1000 + '"}')
+    assert not open_node.put_back("tasks", tasks / "b")
+
+
+def test_a_spare_that_is_there_is_kept(open_node: LocalNode) -> None:
+    place = open_node.root / "jobs" / "a"
+    open_node.prepare_spares()
+    assert open_node.take_spare("job", place)
+    open_node.prepare_spares()
+    assert not open_node.put_back("job", place)
+    assert place.is_dir()

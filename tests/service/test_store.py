@@ -1,8 +1,12 @@
 """Durable state: transactions, versions, damage, secrets."""
 
+import asyncio
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -102,3 +106,62 @@ def test_passwords_are_kept_as_hashes() -> None:
     assert hash_password("secret") != hashed
     assert check_password("secret", hashed)
     assert not check_password("Secret", hashed)
+
+
+def test_one_wait_for_the_disk_serves_all_who_ask_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "state.db")
+    began, go = threading.Event(), threading.Event()
+    waits: list[int] = []
+    real = os.fdatasync
+
+    def slow(file: int) -> None:
+        waits.append(store._sync.committed)
+        began.set()
+        assert go.wait(10)
+        real(file)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+
+    def add(key: str, durable: bool = False) -> None:
+        with store.transaction(durable):
+            store.add(record(key))
+
+    async def main() -> None:
+        await store.on_disk()  # nothing waits for the disk
+        add("/first")
+        first = asyncio.ensure_future(store.on_disk())
+        await asyncio.to_thread(began.wait)
+        later = []
+        for number in range(5):
+            add(f"/later{number}")
+            later.append(asyncio.ensure_future(store.on_disk()))
+        await asyncio.sleep(0)
+        assert not first.done()
+        go.set()
+        await asyncio.gather(first, *later)
+        assert waits == [1, 6]
+        add("/whole", durable=True)
+        await store.on_disk()
+        assert waits == [1, 6]
+
+    asyncio.run(main())
+    store.close()
+
+
+def test_a_disk_that_cannot_be_waited_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "state.db")
+
+    def broken(file: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def main() -> None:
+        with store.transaction(durable=False):
+            store.add(record("/first"))
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="output error"):
+            patch.setattr(os, "fdatasync", broken)
+            await store.on_disk()
+        await store.on_disk()  # it is asked again
+
+    asyncio.run(main())
+    assert store._sync.synced == store._sync.committed
+    store.close()

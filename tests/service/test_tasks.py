@@ -18,7 +18,7 @@ from azext_batchai.service import clock
 from azext_batchai.service.engine.base import TaskError
 from azext_batchai.service.engine.local.host import LocalHost
 from azext_batchai.service.engine.local.view import DOCUMENTED_ROOT, View, find_bubblewrap
-from azext_batchai.service.engine.task import Command, Task, TaskEnd
+from azext_batchai.service.engine.task import Command, Task, TaskEnd, make_spare
 from harness.processes import alive, of_home, wait_until
 
 T = TypeVar("T")
@@ -313,3 +313,83 @@ def test_a_namespace_that_cannot_be_shared_is_made_for_the_task(view: View, tmp_
     end = with_host(lambda host: Task(host, tmp_path / "task", GRACE).run(in_view(alone, line), resume=False))
     assert end == TaskEnd(0)
     assert (tmp_path / "out").read_text().strip() != os.readlink("/proc/self/ns/mnt")
+
+
+def test_tasks_one_after_the_other_in_the_same_folder(tmp_path: Path) -> None:
+    """A task finds nothing of the one before it, whose files it writes again."""
+    folder = tmp_path / "task"
+    assert run(tmp_path, "exit 7") == TaskEnd(7)
+    inodes = {path.stat().st_ino for path in folder.iterdir()}
+    cookies = set()
+    for line, end in (("kill -9 $$", TaskEnd(137, signal.SIGKILL)), ("exit 3", TaskEnd(3))):
+        cookies.add((folder / "cookie").read_text())
+        assert make_spare(folder)
+        never = with_host(lambda host: Task(host, folder, GRACE).adopt())
+        assert never is None  # it is no task that ran
+        assert run(tmp_path, line) == end
+        assert {path.stat().st_ino for path in folder.iterdir()} == inodes
+        assert json.loads(next(folder.glob("claim.*")).read_text())["pid"]
+    assert (folder / "cookie").read_text() not in cookies
+
+
+def test_it_is_told_whether_something_was_mounted_for_others_of_the_namespace(tmp_path: Path) -> None:
+    bubblewrap = asyncio.run(find_bubblewrap())
+    if not bubblewrap or os.geteuid() != 0:
+        pytest.skip("mounts nothing")
+    node = tmp_path / "node"
+    work = node / "wd"
+    work.mkdir(parents=True)
+    view = View(node, bubblewrap)
+
+    def told(line: str) -> bool:
+        one = replace(command(node, line), cwd=work, enter=view.namespace(), inside=view.inside(str(work)))
+        folder = tmp_path / "tasks" / str(time.monotonic())
+        return with_host(lambda host: Task(host, folder, GRACE).run(one, resume=False)).mounts
+
+    assert not told("true")
+    assert told("mount -t tmpfs none .")
+    assert told("mount -t tmpfs none . && umount .")
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("end", ["close", "kill"])
+def test_a_runner_waits_for_the_next_task_and_goes_with_the_launcher(tmp_path: Path, end: str) -> None:
+    async def spare(launcher: int) -> int:
+        while not (found := children(launcher)):
+            await asyncio.sleep(0.01)
+        return found[0]
+
+    async def work(host: LocalHost) -> int:
+        async def run(name: str, line: str, **environment: str) -> str:
+            await Task(host, tmp_path / name, GRACE).run(command(tmp_path, line, **environment), resume=False)
+            return (tmp_path / "out").read_text()
+
+        await run("first", "true")
+        launcher = host._process.pid
+        waiting = await spare(launcher)
+        # Larger than what a socket takes at once.
+        many = {f"V{number}": "x" * 100_000 for number in range(5)}
+        assert int(await run("second", "echo $PPID", **many)) == waiting
+        waiting = await spare(launcher)
+        if end == "kill":
+            os.kill(launcher, signal.SIGKILL)
+        return waiting
+
+    waiting = with_host(work)
+    wait_until(lambda: not alive(waiting), "the runner that waited is gone")
+
+
+def test_a_task_is_started_although_the_runner_that_waited_is_gone(tmp_path: Path) -> None:
+    async def work(host: LocalHost) -> TaskEnd:
+        await Task(host, tmp_path / "first", GRACE).run(command(tmp_path, "true"), resume=False)
+        while not (waiting := children(host._process.pid)):
+            await asyncio.sleep(0.01)
+        os.kill(waiting[0], signal.SIGKILL)
+        while children(host._process.pid):
+            await asyncio.sleep(0.01)
+        return await Task(host, tmp_path / "second", GRACE).run(command(tmp_path, "exit 5"), resume=False)
+
+    assert with_host(work) == TaskEnd(5)

@@ -1,5 +1,6 @@
 """Jobs that run: states, output, ends, scaling for them (wire.md 3, 5)."""
 
+import contextlib
 import re
 import time
 import urllib.error
@@ -69,7 +70,8 @@ def test_environment_variables_and_secrets(api: Api) -> None:
     share = folder_of_share(api)
     for path in api.service.home.rglob("*"):
         if path.is_file() and not path.is_relative_to(share):
-            assert b"SECRET-9f3a" not in path.read_bytes(), path
+            with contextlib.suppress(FileNotFoundError):  # what the job left goes by and by
+                assert b"SECRET-9f3a" not in path.read_bytes(), path
 
 
 @pytest.mark.documented

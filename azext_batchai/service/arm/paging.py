@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,6 +15,7 @@ from azext_batchai.service.arm.replies import Reply
 from azext_batchai.service.store import Record
 
 SKIP_TOKEN = "$skiptoken"
+_MANY = 100  # items, whose projection is worth a thread
 Item = TypeVar("Item")
 
 
@@ -47,7 +49,12 @@ async def named_page(
     items = await fetch(_decoded(call.query.get(SKIP_TOKEN, "")), limit + 1)
     page = items[:limit]
     more = base64.urlsafe_b64encode(os.fsencode(name(page[-1]))).decode() if len(items) > limit else ""
-    return _page(call, [project(item) for item in page], more)
+
+    def shown() -> list[dict[str, Any]]:
+        return [project(item) for item in page]
+
+    # Links are signed, file by file: others have their turn meanwhile.
+    return _page(call, await asyncio.to_thread(shown) if len(page) > _MANY else shown(), more)
 
 
 def _decoded(token: str) -> str:

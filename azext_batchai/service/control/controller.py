@@ -91,6 +91,7 @@ class ClusterController:
         self._wake: asyncio.Handle | None = None
         self._later: asyncio.TimerHandle | None = None
         self._new = record.internal["nextNode"] == 1  # it has yet to get its initial nodes
+        self._allocation_state: str = record.properties["allocationState"]  # as its record has it
         self._closing = False
 
     @property
@@ -233,6 +234,8 @@ class ClusterController:
         self._later = asyncio.get_running_loop().call_later(seconds, self.wake)
 
     def _wanted(self) -> int:
+        if "manual" in self._scale:  # whatever there is to do
+            return wanted_nodes(self._scale, 0)
         busy = sum(node.state == RUNNING for node in self.nodes)
         waiting = self.queue.demand(capacity_of(self._scale), self.running_of_sweeps())
         return wanted_nodes(self._scale, busy + waiting)
@@ -300,13 +303,16 @@ class ClusterController:
 
     def _grow(self) -> None:
         active = self.nodes.active()
-        capacity, room = capacity_of(self._scale), self._room()
+        capacity = capacity_of(self._scale)
+        missing = capacity - len(active)
+        if missing <= 0:
+            return
+        missing = min(missing, self._room())
         if "manual" in self._scale:
-            self.nodes.provision([1] * min(self._wanted() - len(active), room))
+            self.nodes.provision([1] * missing)
             return
         # Unusable nodes are replaced, as far as there may be more nodes.
         usable = [node for node in active if node.state != UNUSABLE]
-        missing = min(capacity - len(active), room)
         free = sum(not node.job for node in usable)
         blocks = self.queue.blocks(free, missing, capacity, self.running_of_sweeps())
         least = min(wanted_nodes(self._scale, 0) - len(usable), missing) - sum(blocks)
@@ -338,13 +344,14 @@ class ClusterController:
         """Say `steady` once the wanted nodes are allocated, `resizing` before (wire.md 3.1)."""
         moving = any(node.state in (ALLOCATING, LEAVING) or node.draining for node in self.nodes)
         allocation_state = "resizing" if moving else "steady"
-        record = self._state.store.get(self.key)
-        assert record
-        if record.properties["allocationState"] != allocation_state:
+        if self._allocation_state != allocation_state:
+            record = self._state.store.get(self.key)
+            assert record
             record.properties["allocationState"] = allocation_state
             record.properties["allocationStateTransitionTime"] = wire_now()
             with self._state.store.transaction(durable=False):
                 self._state.store.update(record, touch=False)
+            self._allocation_state = allocation_state
 
     # Jobs
 
@@ -383,7 +390,7 @@ class ClusterController:
         outcome = await self._outcome(job, run, resume)
         run.over = True
         run.cancel_timers()
-        await until_written(lambda: job_states.finish(self._state, job.key, outcome))
+        finished = await until_written(lambda: job_states.finish(self._state, job.key, outcome))
         if run.handle:
             try:
                 await run.handle.clean_up()
@@ -393,9 +400,10 @@ class ClusterController:
             del self._runs[job.key]
         for node in run.nodes:
             self.nodes.vacate(node)
-        current = self._state.store.get(job.key)  # it may have been terminated since it was queued again
-        if current and current.properties["executionState"] == "queued":
-            self.enqueue(current)
+        if finished and finished.properties["executionState"] == "queued":
+            current = self._state.store.get(job.key)  # it may have been terminated since
+            if current and current.properties["executionState"] == "queued":
+                self.enqueue(current)
         run.ended.set_result(None)
         self.wake()
 

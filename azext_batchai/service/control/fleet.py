@@ -135,3 +135,4 @@ class Fleet:
         self._background.cancel()
         for controller in self._controllers.values():
             controller.close()
+        node_times.write(self._state.store)

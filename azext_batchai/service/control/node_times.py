@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 from typing import Any
@@ -13,6 +14,8 @@ from azext_batchai.service.store_events import GONE
 
 log = logging.getLogger(__name__)
 
+_WRITTEN_SECONDS = 0.1  # after which what was noted is written
+
 
 class NodeTimes:
     """The events of one cluster's nodes. A full disk costs some of them and stops nothing."""
@@ -23,19 +26,30 @@ class NodeTimes:
 
     def note(self, node: str, state: str, job: str = "") -> None:
         """A node has entered a state, for the job with this key if it is one that runs."""
-        try:
-            with self._store.transaction(durable=False):
-                self._add(node, state, job.rpartition("/jobs/")[0])
-        except sqlite3.Error as exc:
-            log.error("what node %s does cannot be noted: %s", node, exc)
+        waiting = self._store.node_events.waiting
+        if not waiting:
+            asyncio.get_running_loop().call_later(_WRITTEN_SECONDS, write, self._store)
+        waiting.append((node, self._cluster, state, job.rpartition("/jobs/")[0], clock.epoch()))
 
     def gone(self, node: str) -> None:
         """The node is no more. Call it in the transaction that removes it; raises sqlite3.Error."""
-        self._add(node, GONE, "")
-
-    def _add(self, node: str, state: str, experiment: str) -> None:
+        write(self._store)
         self._store.touch(self._cluster)
-        self._store.node_events.add(node, self._cluster, state, experiment, clock.epoch())
+        self._store.node_events.add(node, self._cluster, GONE, "", clock.epoch())
+
+
+def write(store: Store) -> None:
+    """Write what was noted since the last time: one transaction for many jobs. What was not is lost in a crash."""
+    events, store.node_events.waiting = store.node_events.waiting, []
+    if not events:
+        return
+    try:
+        with store.transaction(durable=False):
+            for event in events:
+                store.touch(event[1])
+                store.node_events.add(*event)
+    except sqlite3.Error as exc:
+        log.error("what nodes do cannot be noted: %s", exc)
 
 
 def take_up(store: Store) -> None:
@@ -57,6 +71,7 @@ def usage(store: Store, seconds: str) -> dict[str, Any]:
         span = 0.0
     if not 0 < span <= now:
         raise bad_request(f"'{seconds}' is no number of seconds.")
+    write(store)
     first = store.node_events.first()
     return {
         "since": clock.wire_from_epoch(now - span),

@@ -175,10 +175,13 @@ class JobRun:
 
     async def _run_processes(self, resume: bool) -> tuple[Process, TaskEnd] | None:
         """Run all processes; the first that fails ends the others, and it is the one whose end counts."""
+        if not resume:
+            for process in self._plan.processes:
+                self._site.note(f"cmd is {process.command_line}")
+        if len(self._plan.processes) == 1:
+            return await self._run_process(self._plan.processes[0], resume)
         running: dict[asyncio.Future[TaskEnd], Process] = {}
         for index, process in enumerate(self._plan.processes):
-            if not resume:
-                self._site.note(f"cmd is {process.command_line}")
             running[asyncio.ensure_future(self._start(index, process, resume))] = process
         failed: tuple[Process, TaskEnd] | None = None
         try:
@@ -197,6 +200,15 @@ class JobRun:
             await asyncio.gather(*running, return_exceptions=True)
             raise
         return failed
+
+    async def _run_process(self, process: Process, resume: bool) -> tuple[Process, TaskEnd] | None:
+        """What `_run_processes` does where there are no others."""
+        try:
+            end = await self._start(0, process, resume)
+        except Exception:
+            await self._site.stop()
+            raise
+        return (process, end) if end.exit_code != 0 and not process.serves_others else None
 
     async def _end_all(self) -> None:
         """Leave nothing running of a job that cannot go on, by whichever service it was started."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from azext_batchai.service.engine.base import JobPlan, TaskError
@@ -16,15 +17,15 @@ class Folders:
     root: Path
     shared: Path
 
-    @property
+    @cached_property
     def work(self) -> Path:
         return self.root / "wd"
 
-    @property
+    @cached_property
     def mounts(self) -> Path:
         return self.root / "mounts"
 
-    @property
+    @cached_property
     def temp(self) -> Path:
         return self.root / "temp"
 
@@ -85,7 +86,7 @@ def _output(
     base = Path(expand(prefix))
     if not base.is_absolute():
         raise wrong_path(what, prefix, "it must be an absolute path or start with a mount root variable")
-    return what, prefix, base, base / plan.output_segment / inside
+    return what, prefix, base, Path(f"{base}/{plan.output_segment}/{inside}")
 
 
 def input_variables(plan: JobPlan, expand: Callable[[str], str]) -> Mapping[str, str]:

@@ -24,6 +24,7 @@ from azext_batchai.service.engine.host import Handle, Host, NotStarted
 log = logging.getLogger(__name__)
 
 TASK_VARIABLE = "BATCHAI_TASK"  # runner.py sets it
+_FILE_BYTES = 256  # of the files that it fills up
 _STARTS = 20
 _PAUSES = (0.02, 0.5)  # before the third start, and at most; each is twice the one before
 _RETRY_SECONDS = 1.0
@@ -52,11 +53,15 @@ class Command:
 
 @dataclass(frozen=True)
 class TaskEnd:
-    """`exit_code` is 128 + the signal's number where a signal ended the command, as a shell has it."""
+    """`exit_code` is 128 + the signal's number where a signal ended the command, as a shell has it.
+
+    `mounts`: whether something may have been mounted meanwhile where tasks run that share the command's namespace.
+    """
 
     exit_code: int
     signal: int | None = None
     out_of_memory: bool = False
+    mounts: bool = field(default=True, compare=False)
 
 
 class Task:
@@ -172,7 +177,8 @@ class Task:
         if "error" in end:
             raise TaskError("TaskStartFailed", "The process could not be started", {"Info": end["error"]})
         number = end.get("signal")
-        return TaskEnd(128 + number if number else end["exitCode"], number, bool(end.get("outOfMemory")))
+        code = 128 + number if number else end["exitCode"]
+        return TaskEnd(code, number, bool(end.get("outOfMemory")), bool(end.get("mounts", True)))
 
     async def _lost(self, cookie: str) -> TaskError:
         claim = _json(await self._read_again(f"claim.{cookie}"))
@@ -191,14 +197,20 @@ class Task:
 
     def _new_cookie(self) -> str:
         os.makedirs(self.folder, exist_ok=True)
-        (self.folder / "exit.json").unlink(missing_ok=True)
         cookie = f"bai-{secrets.token_hex(5)}"
-        # Nobody has been asked for this start yet: half a cookie is one of a task that never started.
-        file = os.open(self.folder / "cookie", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        path, old = (f"{self.folder}/{name}" for name in ("cookie", "cookie.old"))
+        try:
+            file, used = os.open(old, os.O_WRONLY), True
+        except FileNotFoundError:
+            (self.folder / "exit.json").unlink(missing_ok=True)
+            # Nobody has been asked for this start yet: half a cookie is one of a task that never started.
+            file, used = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), False
         try:
             os.write(file, cookie.encode())
         finally:
             os.close(file)
+        if used:
+            os.replace(old, path)
         return cookie
 
     async def _take_back(self, cookie: str) -> bool:
@@ -234,12 +246,29 @@ class Task:
         """A file of the task's folder; '' where it is not there. Waits where it cannot be read for another reason."""
         while True:
             try:
-                return (self.folder / name).read_text(encoding="utf-8")
+                with open(f"{self.folder}/{name}", encoding="utf-8") as file:
+                    return file.read()
             except (FileNotFoundError, NotADirectoryError):
                 return ""
             except OSError as exc:
                 log.error("%s cannot be read yet: %s", self.folder / name, exc)
                 await asyncio.sleep(_RETRY_SECONDS)
+
+
+def make_spare(folder: Path) -> bool:
+    """Make the folder of a task that has ended one for a task to come; False where there is more in it than usual.
+
+    Its files stay and are written again: new ones cost much more where many were removed lately (ext4 without journal).
+    """
+    names = os.listdir(folder)
+    claims = [name for name in names if name.startswith("claim.bai-")]
+    if sorted(names) != sorted(["cookie", "exit.json", *claims]) or len(claims) != 1:
+        return False
+    if any(os.stat(f"{folder}/{name}").st_size > _FILE_BYTES for name in names):
+        return False
+    for name, old in ((claims[0], "claim.old"), ("exit.json", "exit.old"), ("cookie", "cookie.old")):
+        os.rename(f"{folder}/{name}", f"{folder}/{old}")
+    return True
 
 
 def _not_started(exc: OSError) -> TaskError:

@@ -67,8 +67,10 @@ def plan_of(state: State, record: Record, addresses: Sequence[str], ports: Seque
 
 def _unused_image(state: State, record: Record) -> list[str]:
     """What an engine that gives nodes of its own makes of the cluster's image: nothing."""
+    if record.internal.get("engine", "local") == "local":
+        return []
     cluster = state.store.get(record.internal["cluster"])
-    if not cluster or record.internal.get("engine", "local") == "local":
+    if not cluster:
         return []
     image = cluster.properties["virtualMachineConfiguration"].get("imageReference", {})
     name = " ".join(str(image[key]) for key in ("publisher", "offer", "sku", "version") if image.get(key))

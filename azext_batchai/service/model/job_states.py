@@ -33,7 +33,9 @@ REQUEUE_ON_REBOOT = "AZ_BATCHAI_REQUEUE_ON_REBOOT"  # a job's own variable, whic
 def mark_running(state: State, key: str, node_ids: Sequence[str]) -> Record | None:
     """A queued job has got its nodes; None where it does not wait any more, or is being deleted."""
     record = state.store.get(key)
-    if not record or record.properties["executionState"] != "queued" or parents.under_deletion(state, key):
+    if not record or record.properties["executionState"] != "queued":
+        return None
+    if record.internal.get("deleting") or parents.under_deletion(state, record.parent):
         return None
     now = wire_now()
     record.internal["nodes"] = list(node_ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,6 +17,7 @@ _SPELLINGS = (
 )
 
 
+@lru_cache(1000)
 def below_root(path: str) -> tuple[str, PurePosixPath] | None:
     """The mount root that a path begins with, CLUSTER_ROOT or JOB_ROOT, and the rest; None for any other path."""
     for root, spellings in _SPELLINGS:

@@ -12,10 +12,12 @@ _CODES = {"group": "ResourceGroupBeingDeleted"}
 
 def under_deletion(state: State, key: str) -> Record | None:
     """What is being deleted: the resource at `key`, or the nearest one above it; None where nothing is."""
-    while record := state.store.get(key):
-        if record.internal.get("deleting"):
+    while place := state.store.place(key):
+        parent, active = place
+        record = state.store.get(key) if active else None
+        if record and record.internal.get("deleting"):
             return record
-        key = record.parent
+        key = parent
     return None
 
 

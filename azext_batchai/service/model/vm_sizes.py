@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 # Families in the order in which usages list them (wire.md 6).
 FAMILIES = ("D", "Dv2", "NC", "NCv2", "NCv3", "ND", "NV")
@@ -21,6 +22,7 @@ class VmSize:
     gpus: int = 0
 
 
+@lru_cache(1000)
 def look_up(name: str) -> VmSize | None:
     """Family, vCPUs and GPUs of a size as the wire writes it (`STANDARD_NC6`); None for one not in the catalogue."""
     match = re.fullmatch(r"STANDARD_(D|NC|ND|NV)(\d+)(R?)S?(?:_V(\d))?(?:_PROMO)?", name.upper())

@@ -42,7 +42,7 @@ def _id(call: Call) -> str:
 async def create(service: Service, call: Call) -> Reply:
     """202; the same body again gives 200 and the job as it was created, another one 409 (wire.md 1.4)."""
     workspace = workspaces.find(service, call)
-    experiment = experiments.find(service, call)
+    experiment = experiments.NESTED.find_below(service, call)
     parents.refuse_under_deletion(service, experiment.key)
     given = call.properties()
     cleaned = _checked(given)
@@ -52,6 +52,7 @@ async def create(service: Service, call: Call) -> Reply:
         parents.refuse_under_deletion(service, existing.key)
         if existing.internal["fingerprint"] != fingerprint:
             raise conflict(f"The job {existing.name} already exists with other properties.")
+        await service.store.on_disk()  # the request that made it may still wait for that
         return replies.resource(existing, _as_created(existing))
     cluster_key = key_of(cleaned.body["cluster"]["id"])
     cluster = service.store.get(cluster_key)
@@ -65,7 +66,7 @@ async def create(service: Service, call: Call) -> Reply:
     record.internal = {"fingerprint": fingerprint, "cluster": cluster_key, "attempt": 0, "nodes": []}
     record.internal["engine"] = cluster.internal["engine"]
     record.internal["limited"] = limited
-    with service.store.transaction():
+    with service.store.transaction(durable=False):
         parents.reserve(service, record)
         if cleaned.secrets:
             service.vault.seal(record.key, cleaned.secrets)
@@ -73,6 +74,7 @@ async def create(service: Service, call: Call) -> Reply:
             f"{call.subscription}${call.group}${workspace.name}${experiment.name}${call.name}"
         )
     service.fleet.enqueue(record)
+    await service.store.on_disk()  # it is begun meanwhile, as in a crash of the machine it would be gone with that
     reply = operations.accepted(call.base_url, call.subscription, workspace.body["location"], operation)
     return replies.advise(reply, advice(body["properties"], cluster.properties))
 

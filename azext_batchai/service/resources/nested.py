@@ -39,6 +39,10 @@ class Nested:
     def find(self, service: Service, call: Call) -> Record:
         """The one that the path names. Raises ArmError 404, for a missing workspace too."""
         workspaces.find(service, call)
+        return self.find_below(service, call)
+
+    def find_below(self, service: Service, call: Call) -> Record:
+        """The one that the path names, whose workspace is there. Raises ArmError 404."""
         record = self.look_up(service, call)
         if not record:
             raise not_found(self.kind, call.names[1])

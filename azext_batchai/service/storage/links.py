@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import timedelta
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from azext_batchai.service.clock import parse_wire_time, utc_now
 from azext_batchai.service.storage.layout import FILES
@@ -23,14 +23,9 @@ class LinkSigner:
     def link(self, base_url: str, service: str, path: str, minutes: int) -> str:
         """A link to `path` (`account/files/share/...`) that is good for `minutes`."""
         expiry = (utc_now() + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        query = {
-            "sv": SERVICE_VERSION,
-            "sr": "f" if service == FILES else "b",
-            "sig": self._signature(path, expiry),
-            "se": expiry,
-            "sp": "rl",
-        }
-        return f"{base_url}{PREFIX}/{quote(path, errors='surrogateescape')}?{urlencode(query)}"
+        kind, signature = "f" if service == FILES else "b", self._signature(path, expiry)
+        query = f"sv={SERVICE_VERSION}&sr={kind}&sig={signature}&se={quote(expiry, safe='')}&sp=rl"
+        return f"{base_url}{PREFIX}/{quote(path, errors='surrogateescape')}?{query}"
 
     def refusal(self, path: str, expiry: str, signature: str) -> str:
         """Why a link is refused, or '' where it is good."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -36,7 +36,8 @@ class Cluster:
     body: dict[str, Any]
     record: Record
     controller: ClusterController | None
-    names: tuple[str, str, str]
+    scope: tuple[str, ...]  # of an `az batchai` line
+    workspace: str
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -45,8 +46,7 @@ class Cluster:
 
     def where(self, name: str = "-n") -> tuple[str, ...]:
         """The flags that name it in `az batchai`."""
-        group, workspace, cluster = self.names
-        return "-g", group, "-w", workspace, name, cluster
+        return *self.scope, "-w", self.workspace, name, self.body["name"]
 
     def words(self, verb: str) -> tuple[str, ...]:
         """`az batchai cluster VERB` for it."""
@@ -61,7 +61,7 @@ async def find(view: View) -> Cluster:
     record = view.service.store.get(key_of(body["id"]))
     assert record
     controller = view.service.fleet.get(record.key)
-    return Cluster(path, view.address(body["id"]), body, record, controller, (group, workspace, body["name"]))
+    return Cluster(path, view.address(body["id"]), body, record, controller, view.scope(group), workspace)
 
 
 async def page(view: View) -> Page:
@@ -84,7 +84,7 @@ async def page(view: View) -> Page:
                 "States over time",
                 node_chart.chart(view, cluster.record.key, span),
                 id_="states",
-                more=node_chart.links(view, cluster.address, span),
+                more=node_chart.links(cluster.address, span),
             ),
             _jobs(view, cluster),
             await _node(view, cluster, node) if node else None,
@@ -126,10 +126,9 @@ def _jobs(view: View, cluster: Cluster) -> Html:
     controller = cluster.controller
     if not controller:
         return parts.section("Jobs", parts.empty("The cluster is gone."))
-    store = view.service.store
     keys = dict.fromkeys(node.job for node in controller.nodes if node.job)
-    running = [job for job in map(store.get, islice(keys, _MOST_JOBS)) if job]
-    queued = [job for job in (store.get(one.key) for one in islice(controller.queue, _MOST_JOBS)) if job]
+    running = _records(view, keys)
+    queued = _records(view, (one.key for one in controller.queue))
     shown: list[Child] = []
     if running:
         rows = [
@@ -158,6 +157,11 @@ def _jobs(view: View, cluster: Cluster) -> Html:
     if not shown:
         shown.append(parts.empty("Nothing runs here and nothing waits."))
     return parts.section("Jobs", *shown, id_="jobs")
+
+
+def _records(view: View, keys: Iterable[str]) -> list[Record]:
+    found = (overview.sound(view.service, key) for key in islice(keys, _MOST_JOBS))
+    return [record for record in found if record]
 
 
 def _count(number: int, what: str) -> str:

@@ -15,7 +15,7 @@ from azext_batchai.service.ui import overview, parts
 from azext_batchai.service.ui.html import Child, Html, element
 from azext_batchai.service.ui.view import View
 
-_SHOWN = 100  # rows of the table
+_SHOWN = 20  # rows of the table
 _SETTING_UP_SECONDS = 2  # what a setup task writes is no event
 
 
@@ -109,7 +109,7 @@ def _name(job: str | None) -> str | None:
 
 
 def _job(view: View, key: str) -> Child:
-    record = view.service.store.get(key)
+    record = overview.sound(view.service, key)
     return overview.link(view, record.body["id"]) if record else _name(key)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from azext_batchai.service.store import DamagedRecord
 from azext_batchai.service.ui import curves, parts, plots
-from azext_batchai.service.ui.experiment_look import Look
+from azext_batchai.service.ui.experiment_look import Look, number_of_jobs
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.job_metrics import Found, MetricsReader
 from azext_batchai.service.ui.job_rows import Row
@@ -41,7 +41,9 @@ def _curves(look: Look) -> Html:
     number = len(_drawn(look))
     of = sum(bool(row.summaries) for row in look.fit)
     metric = look.wanted.metric
-    said = f"{number} jobs" if number == of else f"{number} of {of:,} jobs: those with the best {metric}"
+    said = number_of_jobs(number)
+    if number < of:
+        said = f"{number} of {number_of_jobs(of)}: those with the best {metric}"
     about = element("p", f"{said}. Drag over a part to look closer, double click for all of it.", class_="about")
     charts = curves.charts(f"{look.address}/curves", "curves", follows_search=True)
     return parts.section("Curves", about, charts, _values(look))
@@ -55,8 +57,11 @@ def _drawn(look: Look) -> list[Row]:
 
 async def data(look: Look) -> Data:
     """The curves of the jobs that are drawn."""
+    live = any(not row.settled for row in look.fit)
+    # While ranks change the curves keep their places.
+    rows = sorted(_drawn(look), key=lambda row: row.seq) if live else _drawn(look)
     drawn, reader = [], look.view.memory.of(MetricsReader)
-    for row in _drawn(look):
+    for row in rows:
         try:
             record = look.view.service.store.get(row.key)
         except DamagedRecord:
@@ -64,7 +69,6 @@ async def data(look: Look) -> Data:
         found = await reader.read(look.view.service, record, _POINTS) if record else Found({})
         drawn.append(curves.Drawn(row.name, look.job(row), found))
     known = look.view.query.get("known", "")
-    live = any(not row.settled for row in look.fit)
     return Data(await asyncio.to_thread(curves.content, drawn, live, known, look.wanted.goal_for, look.wanted.metric))
 
 
@@ -91,11 +95,11 @@ def _scatter(look: Look) -> Html | None:
     there = [row for row in look.best_first if parameter in row.parameters]
     shown = spread(there)
     title = f"{wanted.metric} by {parameter}"
-    if not shown:
-        return parts.section(title, parts.empty(f"No job has both {parameter} and {wanted.metric}."))
+    if len(shown) < 2:
+        return parts.section(title, parts.empty(f"Less than two jobs have both {parameter} and {wanted.metric}."))
     marks = [_mark(look, row, (row.parameters[parameter], _best(look, row))) for row in shown]
-    axes = [plots.Axis(name, [mark.values[at] for mark in marks]) for at, name in enumerate((parameter, wanted.metric))]
-    return parts.section(title, _said(shown, there), plots.scatter(marks, *axes))
+    x, y = _axes((parameter, wanted.metric), marks)
+    return parts.section(title, _said(shown, there), plots.scatter(marks, x, y))
 
 
 def _parallel(look: Look) -> Html | None:
@@ -108,9 +112,14 @@ def _parallel(look: Look) -> Html | None:
     marks = [
         _mark(look, row, (*(row.parameters.get(name) for name in varying), _best(look, row))) for row in shown
     ]
-    names = (*varying, look.wanted.metric)
-    axes = [plots.Axis(name, [mark.values[at] for mark in marks]) for at, name in enumerate(names)]
+    axes = _axes((*varying, look.wanted.metric), marks)
     return parts.section("All parameters", _said(shown, look.best_first), plots.parallel(marks, axes))
+
+
+def _axes(names: Sequence[str], marks: Sequence[plots.Mark]) -> list[plots.Axis]:
+    """The last one is of the metric, those before it are of parameters, of which people choose a few values."""
+    last = len(names) - 1
+    return [plots.Axis(name, [mark.values[at] for mark in marks], at < last) for at, name in enumerate(names)]
 
 
 def spread(best_first: Sequence[Row]) -> Sequence[Row]:
@@ -125,7 +134,7 @@ def spread(best_first: Sequence[Row]) -> Sequence[Row]:
 def _said(shown: Sequence[Row], of: Sequence[Row]) -> Html | None:
     if len(shown) == len(of):
         return None
-    said = f"{len(shown):,} of {len(of):,} jobs: the best {_BEST_MARKS}, and some from there down to the worst."
+    said = f"{len(shown):,} of {number_of_jobs(len(of))}: the best {_BEST_MARKS}, and some from there to the worst."
     return element("p", said, class_="about")
 
 

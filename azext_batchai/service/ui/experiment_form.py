@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from azext_batchai.service.ui import job_filter
 from azext_batchai.service.ui.experiment_look import Look
 from azext_batchai.service.ui.html import Child, Html, element
+from azext_batchai.service.ui.series import goal_of
 
 
 def form(look: Look) -> Html:
@@ -16,15 +17,15 @@ def form(look: Look) -> Html:
     goal = wanted.goal_for(wanted.metric)
     where = _text("where", "Parameter or metric", wanted.where, "lr<0.1 model=cnn", wrong)
     ranking = [
-        _select("metric", "Rank by", ((name, name) for name in look.metrics), wanted.metric),
-        _select("goal", "Best is", (("max", "greatest"), ("min", "least")), goal),
+        _names("metric", "Rank by", look.metrics, wanted.metric, job_filter.preferred(look.metrics)),
+        _select("goal", "Best is", (("max", "greatest"), ("min", "least")), goal, goal_of(wanted.metric)),
     ]
     compares = wanted.view == "compare"
     if compares and look.parameters:
         shown = wanted.parameter if wanted.parameter in look.parameters else look.parameters[0]
-        ranking.append(_select("parameter", "Against", ((name, name) for name in look.parameters), shown))
+        ranking.append(_names("parameter", "Against", look.parameters, shown, look.parameters[0]))
     if not compares:
-        ranking.append(_select("value", "Columns show", (("best", "best"), ("last", "last")), wanted.value))
+        ranking.append(_select("value", "Columns show", (("best", "best"), ("last", "last")), wanted.value, "best"))
     return element(
         "form",
         _text("name", "Name", wanted.name, "part of a name"),
@@ -63,9 +64,14 @@ def _text(name: str, title: str, value: str, placeholder: str, wrong: str = "") 
     return _field(name, title, field)
 
 
-def _select(name: str, title: str, options: Iterable[tuple[str, str]], value: str) -> Html:
+def _names(name: str, title: str, options: Iterable[str], value: str, usual: str) -> Html:
+    return _select(name, title, ((option, option) for option in options), value, usual)
+
+
+def _select(name: str, title: str, options: Iterable[tuple[str, str]], value: str, usual: str = "") -> Html:
+    """`usual`: what it is where the address says nothing of it."""
     shown = [element("option", text, value=key, selected=key == value) for key, text in options]
-    return _field(name, title, element("select", shown, name=name, id=f"filter-{name}"))
+    return _field(name, title, element("select", shown, name=name, id=f"filter-{name}", data_usual=usual))
 
 
 def _field(name: str, title: str, field: Child) -> Html:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from azext_batchai.service.ui.job_rows import Row
 from azext_batchai.service.ui.series import goal_of
 
 STATES = ("queued", "running", "terminating", "succeeded", "failed")
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 _CONDITION = re.compile(
     r"\s*(?P<name>[\w./-]+)\s*(?P<how><=|>=|!=|==|=|<|>)\s*(?:\"(?P<quoted>[^\"]*)\"|(?P<plain>[^\s,]+))(?:[\s,]+|$)"
 )
@@ -22,16 +23,19 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_PIECES = re.compile(r"(\d+)")
+_DIGITS = re.compile(r"[0-9]+")
+_WIDTH = 12  # to which numbers in texts are filled up, so that they compare as numbers
 _COMPARED = 200  # characters of a text
+_LONGEST = 1000  # characters of what is asked for
 PARAMETER, METRIC = "p:", "m:"  # before the names of columns
 
 
 def number_of(text: Any) -> float | None:
     """The number that a text is; None for other texts, infinity and NaN."""
-    if isinstance(text, (int, float)):
-        return float(text)
-    return float(text) if text and re.fullmatch(_NUMBER, text) else None
+    if isinstance(text, str) and not _NUMBER.fullmatch(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 @dataclass(frozen=True)
@@ -92,9 +96,9 @@ class Wanted:
         page = query.get("page", "")
         state, goal = query.get("state", ""), query.get("goal", "")
         return cls(
-            name=query.get("name", "").strip(),
+            name=query.get("name", "")[:_LONGEST].strip(),
             state=state if state in STATES else "",
-            where=query.get("where", ""),
+            where=query.get("where", "")[:_LONGEST],
             sort=query.get("sort", ""),
             page=int(page) if page.isascii() and page.isdigit() and len(page) < 9 and int(page) else 1,
             view="compare" if query.get("view") == "compare" else "",
@@ -172,11 +176,10 @@ def _column(column: str, wanted: Wanted, now: float) -> Callable[[Row], Any] | N
 
 def _comparable(key: Any) -> tuple[Any, ...]:
     """Numbers before texts; in texts `job2` before `job10`."""
-    number = number_of(key)
+    number = key if isinstance(key, float) else number_of(key)  # infinity has its place as well
     if number is not None:
         return (0, number)
-    pieces = _PIECES.split(str(key)[:_COMPARED].lower())
-    return (1, [(int(piece), "") if index % 2 else (-1, piece) for index, piece in enumerate(pieces)])
+    return (1, _DIGITS.sub(lambda digits: digits[0].zfill(_WIDTH), str(key)[:_COMPARED].lower()))
 
 
 def metrics_of(rows: Iterable[Row]) -> list[str]:

@@ -16,7 +16,7 @@ from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.engine.base import FileEntry, Files, Volume
 from azext_batchai.service.resources.output_files import volume_of
 from azext_batchai.service.service import Service
-from azext_batchai.service.store import Record
+from azext_batchai.service.store import Record, StateError
 from azext_batchai.service.ui.series import Curve, Point, thinned
 
 PIECE = 8 << 20  # bytes of one job that are read at most at once
@@ -80,8 +80,11 @@ class MetricsReader:
 
         At most `piece` bytes that were not known are read, in a thread.
         """
+        # What is being read is read to its end, whatever becomes of who has asked: a thread cannot be stopped.
+        return await asyncio.shield(self._read(service, record, most, piece))
+
+    async def _read(self, service: Service, record: Record, most: int, piece: int) -> Found:
         job = self._jobs.setdefault(record.key, _Job())
-        self._jobs.move_to_end(record.key)
         async with job.lock:
             files = service.engines.of(record).files
             listed, notes = await _listed(service, record, files)
@@ -105,6 +108,8 @@ class MetricsReader:
         self._held -= self._sizes.pop(key, 0)
 
     def _note(self, key: str, job: _Job) -> None:
+        self._jobs[key] = job  # others may have taken its place meanwhile
+        self._jobs.move_to_end(key)
         size = job.points + _FILE_POINTS * len(job.files) + 1
         self._held += size - self._sizes.get(key, 0)
         self._sizes[key] = size
@@ -132,7 +137,7 @@ async def _listed(
     for directory in ["stdouterr", *(one["id"] for one in record.properties.get("outputDirectories", ()))]:
         try:
             volume = volume_of(service, record, directory)
-        except ArmError:
+        except (ArmError, StateError):
             notes.append(f"What lies in {directory} cannot be seen from here.")
             continue
         folders = ["."]

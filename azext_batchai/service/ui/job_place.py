@@ -14,6 +14,7 @@ from azext_batchai.service.engine.base import FileEntry, Files, Volume
 from azext_batchai.service.resources.output_files import volume_of
 from azext_batchai.service.service import Service
 from azext_batchai.service.store import Record
+from azext_batchai.service.ui import addresses
 from azext_batchai.service.ui.view import View
 
 STDOUTERR = "stdouterr"  # the id of the directory that the standard output goes to
@@ -36,8 +37,7 @@ async def find(view: View) -> Record:
 
 def trail(view: View, record: Record, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     """The pages above one of the job's."""
-    experiment = record.body["id"].rpartition("/jobs/")[0]
-    return (("Overview", "/ui/"), (experiment.rpartition("/")[2], view.address(experiment)), *more)
+    return (*addresses.trail(record.body["id"], view.service.subscription), *more)
 
 
 def options(view: View, record: Record, job: str = "-n") -> tuple[str, ...]:

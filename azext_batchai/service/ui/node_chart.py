@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from azext_batchai.service import clock
+from azext_batchai.service.control import node_times
 from azext_batchai.service.model.node_states import IDLE, LEAVING, PREPARING, RUNNING, UNUSABLE
 from azext_batchai.service.store_events import NodeSeries
 from azext_batchai.service.ui import parts
@@ -17,6 +18,7 @@ from azext_batchai.service.ui.view import View
 STATES = (RUNNING, IDLE, PREPARING, UNUSABLE, LEAVING)
 _WIDTH, _HEIGHT = 1000.0, 200.0  # the drawing is stretched to the room that there is
 _MOST_TICKS = 5
+_LEAST_HOURS = 0.05 / 3600  # a state that was passed at once is none that one looks for
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def chosen(view: View) -> Span:
     return SPANS.get(view.query.get("span", ""), SPANS["hour"])
 
 
-def links(view: View, address: str, span: Span) -> Html:
+def links(address: str, span: Span) -> Html:
     """The other spans of the page at `address`."""
     shown = [
         element(
@@ -84,16 +86,17 @@ def parts_of(series: NodeSeries, span: Span, now: float) -> list[Part]:
 
 
 def node_hours(shown: Sequence[Part], span: Span) -> dict[str, float]:
-    """By state, those without any left out."""
+    """By state, those without any to speak of left out."""
     hours = {
         state: sum((part.end - part.begin) * part.nodes.get(state, 0.0) for part in shown) * span.seconds / 3600
         for state in STATES
     }
-    return {state: number for state, number in hours.items() if number > 0}
+    return {state: number for state, number in hours.items() if number > _LEAST_HOURS}
 
 
 def chart(view: View, cluster_key: str, span: Span) -> Html:
     """The area, the legend and the table of one cluster."""
+    node_times.write(view.service.store)  # what was noted a moment ago belongs to what is over
     now = clock.epoch()
     series = view.service.store.node_events.series(cluster_key, span.width, span.buckets, now)
     shown = parts_of(series, span, now)
@@ -117,7 +120,7 @@ def _figure(shown: Sequence[Part], hours: Mapping[str, float], span: Span) -> Ht
     said = ", ".join(f"{state} {_hours(number)}" for state, number in hours.items())
     drawing = element(
         "svg",
-        _patterns(),
+        hatches(),
         [_line(0, _WIDTH, _HEIGHT * index / (len(scale) - 1)) for index in range(len(scale))],
         _areas(shown, tuple(hours), scale[-1]),
         viewBox=f"0 0 {_WIDTH:.0f} {_HEIGHT:.0f}",
@@ -178,7 +181,8 @@ def _joined(steps: Sequence[tuple[float, float, float]]) -> list[tuple[float, fl
 _HATCHED = (PREPARING, UNUSABLE)
 
 
-def _patterns() -> Html:
+def hatches() -> Html:
+    """What `block`, `swatch` and areas of a page refer to: once on it, in a drawing that is shown."""
     lines = {PREPARING: "M0,12L12,0", UNUSABLE: "M0,0L12,12"}
     return element(
         "defs",
@@ -196,16 +200,18 @@ def _patterns() -> Html:
     )
 
 
-def _swatch(state: str) -> Html:
-    box = {"width": "16", "height": "16"}
-    return element(
-        "svg",
-        element("rect", **box, class_=f"area {state}"),
-        element("rect", **box, fill=f"url(#hatch-{state})") if state in _HATCHED else None,
-        viewBox="0 0 16 16",
-        class_="swatch",
-        aria_hidden="true",
-    )
+def block(state: str, left: float, width: float, height: float) -> list[Html]:
+    """A rectangle that stands for a state."""
+    box = {"x": f"{left:.2f}", "width": f"{width:.2f}", "height": f"{height:.0f}"}
+    blocks = [element("rect", **box, class_=f"area {state}")]
+    if state in _HATCHED:
+        blocks.append(element("rect", **box, fill=f"url(#hatch-{state})"))
+    return blocks
+
+
+def swatch(state: str) -> Html:
+    """What the area of a state looks like, for a legend."""
+    return element("svg", block(state, 0, 16, 16), viewBox="0 0 16 16", class_="swatch", aria_hidden="true")
 
 
 def _legend(hours: Mapping[str, float]) -> Html:
@@ -213,7 +219,7 @@ def _legend(hours: Mapping[str, float]) -> Html:
     return element(
         "ul",
         [
-            element("li", _swatch(state), state, " ", element("b", _hours(number)), f" ({_share(number / whole)})")
+            element("li", swatch(state), state, " ", element("b", _hours(number)), f" ({_share(number / whole)})")
             for state, number in hours.items()
         ],
         class_="legend",

@@ -44,7 +44,7 @@ def _attention(service: Service, active: list[Record]) -> list[dict[str, Any]]:
     found = [{"what": "damaged", "id": None, "text": str(damage)} for damage in service.store.damaged.values()]
     for controller in service.fleet:
         number = sum(node.state == UNUSABLE for node in controller.nodes)
-        cluster = _sound(service, controller.key)
+        cluster = sound(service, controller.key)
         if number and cluster:
             errors = controller.nodes.errors()
             why = failures.brief(errors[0]) if errors else ""
@@ -65,7 +65,8 @@ def _attention(service: Service, active: list[Record]) -> list[dict[str, Any]]:
     return found
 
 
-def _sound(service: Service, key: str) -> Record | None:
+def sound(service: Service, key: str) -> Record | None:
+    """The record at a key; None where it is gone or damaged, of which the overview tells."""
     try:
         return service.store.get(key)
     except DamagedRecord:
@@ -73,7 +74,7 @@ def _sound(service: Service, key: str) -> Record | None:
 
 
 def _cluster(service: Service, controller: ClusterController) -> dict[str, Any]:
-    record = _sound(service, controller.key)
+    record = sound(service, controller.key)
     properties = record.properties if record else {}
     return {
         "id": record.body["id"] if record else None,
@@ -124,12 +125,17 @@ def _job(service: Service, job: Record) -> dict[str, Any]:
 
 
 def scale_text(settings: dict[str, Any] | None) -> str:
-    """`2 nodes`, `0 to 4 nodes`."""
+    """`1 node`, `0 to 4 nodes`."""
     if not settings:
         return ""
     if "manual" in settings:
-        return f"{settings['manual']['targetNodeCount']} nodes"
-    return f"{settings['autoScale']['minimumNodeCount']} to {settings['autoScale']['maximumNodeCount']} nodes"
+        return _nodes(settings["manual"]["targetNodeCount"])
+    auto = settings["autoScale"]
+    return f"{auto['minimumNodeCount']} to {_nodes(auto['maximumNodeCount'])}"
+
+
+def _nodes(number: int) -> str:
+    return f"{number} node{'' if number == 1 else 's'}"
 
 
 def cells(nodes: list[dict[str, Any]]) -> Html:

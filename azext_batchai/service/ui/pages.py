@@ -19,6 +19,7 @@ from azext_batchai.service.ui import (
     cluster,
     curves,
     experiment,
+    file_server,
     files,
     guard,
     job,
@@ -26,6 +27,8 @@ from azext_batchai.service.ui import (
     logs,
     overview,
     storage,
+    usage,
+    workspace,
 )
 from azext_batchai.service.ui.feed import Feed
 from azext_batchai.service.ui.html import Html, element
@@ -60,6 +63,10 @@ ROUTES: dict[tuple[str, str], Callable[[View], Awaitable[Answer]]] = {
     ("GET", "groups/{}/workspaces/{}/clusters/{}"): cluster.page,
     ("POST", "groups/{}/workspaces/{}/clusters/{}/scale"): cluster.scale,
     ("POST", "groups/{}/workspaces/{}/clusters/{}/delete"): cluster.delete,
+    ("GET", "groups/{}/workspaces/{}/fileservers/{}"): file_server.page,
+    ("POST", "groups/{}/workspaces/{}/fileservers/{}/delete"): file_server.delete,
+    ("GET", "groups/{}/workspaces/{}"): workspace.page,
+    ("GET", "usage"): usage.page,
     ("GET", "storage"): storage.page,
     ("GET", "storage/{}"): storage.account_page,
     ("GET", "storage/{}/files/{}/*"): storage.share_page,

@@ -13,6 +13,7 @@ from azext_batchai.service.ui.series import text
 _DECADES = 30.0  # greatest over least from which an axis is logarithmic
 _MOST_CATEGORIES = 24
 _FEW = 8  # values of a parameter that each have their own tick
+_LONGEST = 22  # characters of a title
 _APART = 0.04  # of the axis between two ticks
 _MANY = 60  # jobs whose lines would hide each other
 WIDTH, HEIGHT = 640, 340
@@ -33,7 +34,8 @@ class Mark:
 class Axis:
     """From values to places between 0 and 1; texts stand beside each other in their order."""
 
-    def __init__(self, title: str, values: Sequence[float | str | None]) -> None:
+    def __init__(self, title: str, values: Sequence[float | str | None], each: bool = False) -> None:
+        """`each`: where there are few values, these and no others have ticks."""
         self.title = title
         numbers = [number_of(value) for value in values if value is not None]
         known = [number for number in numbers if number is not None]
@@ -43,7 +45,7 @@ class Axis:
         self._few: list[float] = []  # values that are all there are
         self._low, self._high = 0.0, 1.0
         if self.numeric:
-            self._few = sorted(set(known)) if len(set(known)) <= _FEW else []
+            self._few = sorted(set(known)) if each and len(set(known)) <= _FEW else []
             self._low, self._high = min(known), max(known)
             self.logarithmic = self._low > 0 and self._high / self._low >= _DECADES
         else:
@@ -80,7 +82,7 @@ class Axis:
             apart = all(place is None or abs(place - other) >= _APART for other, _ in found)
             if place is not None and -1e-9 <= place <= 1 + 1e-9 and apart:
                 found.append((place, text(value)))
-        return found
+        return found or [(0.0, text(self._low)), (1.0, text(self._high))]
 
     def _round_values(self) -> list[float]:
         if self._low == self._high:
@@ -160,7 +162,7 @@ def parallel(marks: Sequence[Mark], axes: Sequence[Axis]) -> Html:
             element("text", said, x=here - 6, y=round(bottom - place * (bottom - top), 1) + 4, text_anchor="end")
             for place, said in axis.ticks()
         ]
-        title = element("text", _titled(axis)[:26], x=here, y=16, text_anchor="middle", class_="title")
+        title = element("text", _titled(axis), x=here, y=16, text_anchor="middle", class_="title")
         frame.append(element("g", element("line", x1=here, x2=here, y1=top, y2=bottom), ticks, title))
     said = f"Jobs over {', '.join(axis.title for axis in axes)}"
     paths = element("g", lines, class_=_class("paths", lines))
@@ -172,7 +174,8 @@ def _class(name: str, marks: Sequence[Html]) -> str:
 
 
 def _titled(axis: Axis) -> str:
-    return f"{axis.title} (log)" if axis.logarithmic else axis.title
+    title = axis.title if len(axis.title) <= _LONGEST else f"{axis.title[: _LONGEST - 1]}…"
+    return f"{title} (log)" if axis.logarithmic else title
 
 
 def _link(mark: Mark, number: int, *shapes: Html | None) -> Html:

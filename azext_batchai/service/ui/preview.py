@@ -40,8 +40,8 @@ _CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n
 _IN_NAMES = {
     **_CONTROLS,
     **{ord(char): 0x2400 + ord(char) for char in "\t\n\r"},
-    # These turn the order around in which what follows is read.
-    **dict.fromkeys((0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD),
+    # What turns the order around in which the rest is read, and (as surrogates) bytes that are no text.
+    **dict.fromkeys((0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)), 0xFFFD),
 }
 
 
@@ -52,7 +52,7 @@ def head_of(file: BinaryIO) -> bytes:
 
 def legible(name: str) -> str:
     """The name of a file as it is shown: no character in it hides or turns others."""
-    return name.encode("utf-8", "replace").decode().translate(_IN_NAMES)
+    return name.translate(_IN_NAMES)
 
 
 def preview(name: str, head: bytes, size: int, address: str) -> Html:

@@ -112,7 +112,7 @@ class Curve:
         return [(step + shift, value) for step, value in found] if shift else found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What a table shows of one metric: the last point, and the lowest and highest that are numbers."""
 

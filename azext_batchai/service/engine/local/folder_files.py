@@ -6,6 +6,7 @@ import asyncio
 import errno
 import heapq
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -85,9 +86,11 @@ def _page(folder: Path, after: str, limit: int) -> list[FileEntry]:
     """Names first and only then the files themselves: a page costs what it shows, however large the folder is."""
     found: list[FileEntry] = []
     try:
-        names = [name for name in os.listdir(folder) if name > after]
+        names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return found  # a job that has not started has written nothing
+    if after:
+        names = [name for name in names if name > after]
     heapq.heapify(names)
     while names and len(found) < limit:
         entry = _entry(folder, heapq.heappop(names))
@@ -98,13 +101,12 @@ def _page(folder: Path, after: str, limit: int) -> list[FileEntry]:
 
 def _entry(folder: Path, name: str) -> FileEntry | None:
     """None for what can be neither entered nor downloaded: a dangling link, a pipe, a file that has just gone."""
-    path = folder / name
     try:
-        status = path.stat()
+        status = os.stat(f"{folder}/{name}")
     except OSError:
         return None
-    if path.is_dir():
+    if stat.S_ISDIR(status.st_mode):
         return FileEntry(name, True)
-    if not path.is_file():
+    if not stat.S_ISREG(status.st_mode):
         return None
     return FileEntry(name, False, status.st_size, status.st_mtime)

@@ -34,9 +34,10 @@ class LocalHost:
         self._reading: asyncio.Task[None] | None = None
 
     async def fork(self, request: Mapping[str, Any]) -> Handle | None:
-        async with self._lock:
-            if not self._writer or self._writer.is_closing():
-                await self._start()
+        if not self._writer or self._writer.is_closing():
+            async with self._lock:
+                if not self._writer or self._writer.is_closing():
+                    await self._start()
         assert self._writer
         self._next += 1
         number = self._next

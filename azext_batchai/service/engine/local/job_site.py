@@ -67,6 +67,9 @@ class LocalSite:
         self._tasks: list[Task] = []
         self._stopping = False
         self._complete = False  # whether the job's commands find all that they need
+        self._mounts = False  # whether one of them may have mounted something
+        self._first = False  # whether nobody but this service has had to do with the job on its nodes
+        self._notes: list[str] = []
         self._runtimes: dict[str, Containers] = {}  # by node, where the job is to run in an image
         self._killer: asyncio.Task[None] | None = None
         self._job = plan.output_segment.rsplit("/", 1)[-1]
@@ -87,13 +90,15 @@ class LocalSite:
             if not node.is_there():  # what may still run there must not go on beside the job's next start
                 await node.host.kill_marked("AZ_BATCHAI_NODE_ID", node.spec.node_id)
                 raise NodeFault(node.spec.node_id, "NodeLost", "The node's folder is gone")
-        for nodes in self._few_at_a_time(self._nodes if not resume else ()):
-            await asyncio.gather(*(node.sweep() for node in nodes))
-            await asyncio.sleep(0)  # others have their turn
         if not resume:
-            await self._off_loop(self._take_spares)
-        await self._off_loop(self._make_folders)
-        for places in self._few_at_a_time(self._places):
+            for nodes in self._few_at_a_time([node for node in self._nodes if not node.is_clean]):
+                await asyncio.gather(*(node.sweep() for node in nodes))
+                await asyncio.sleep(0)  # others have their turn
+            for node in self._nodes:
+                node.is_clean = False
+            self._first = True
+        await self._off_loop(lambda: self._make_folders(not resume))
+        for places in self._few_at_a_time(self._places if self._plan.volumes else ()):
             for place in places:
                 await mount(place.node.host, place.folders.mounts, self._plan.volumes, place.node.files)
             await asyncio.sleep(0)
@@ -118,14 +123,14 @@ class LocalSite:
         shared = self._nodes[0].root / relative / "shared"
         self._places = [self._place(node, Folders(node.root / relative, shared)) for node in self._nodes]
 
-    def _take_spares(self) -> None:
+    def _make_folders(self, spares: bool) -> None:
         for place in self._places:
-            place.node.take_spare("job", place.folders.root)
-            place.node.take_spare("tasks", place.node.root / "tasks" / self._attempt)
-
-    def _make_folders(self) -> None:
-        for place in self._places:
-            for folder in (place.folders.work, place.folders.mounts, place.folders.temp):
+            folders = place.folders
+            if spares:
+                place.node.take_spare("tasks", self._tasks_of(place.node))
+                if place.node.take_spare("job", folders.root):
+                    continue
+            for folder in (folders.work, folders.mounts, folders.temp):
                 os.makedirs(folder, exist_ok=True)
         os.makedirs(self._places[0].folders.shared, exist_ok=True)
 
@@ -170,7 +175,7 @@ class LocalSite:
 
     def _is_the_nodes(self, place: _Place, folder: Path) -> bool:
         """Whether a folder is the node's own, neither of a volume nor the user's."""
-        real, root = folder.resolve(), place.node.root.resolve()
+        real, root = folder.resolve(), place.node.real_root
         mounted = [
             mounts / volume.relative_path
             for mounts, volumes in (
@@ -242,7 +247,10 @@ class LocalSite:
     # Running
 
     def _folder(self, node: LocalNode, task: str) -> Path:
-        return node.root / "tasks" / self._attempt / task
+        return self._tasks_of(node) / task
+
+    def _tasks_of(self, node: LocalNode) -> Path:
+        return Path(f"{node.root}/tasks/{self._attempt}")
 
     def has_started(self, task: str) -> bool:
         return any((self._folder(node, task) / "cookie").exists() for node in self._nodes)
@@ -264,6 +272,7 @@ class LocalSite:
         # What runs already needs nothing but to be found.
         end = await own.adopt() if resume else None
         if end:
+            self._mounts = self._mounts or end.mounts
             return end
         if self._stopping:
             return TaskEnd(128 + SIGTERM, SIGTERM)
@@ -271,7 +280,9 @@ class LocalSite:
             raise TaskError("JobSetUpFailed", "What the job's processes need could not be made again")
         opened = await self._open_pipes(own, node, process) if process and process.world_size else None
         command = self._command(own, node, command_line, environment, streams, process, opened)
-        return await own.run(command, resume=False)
+        end = await own.run(command, resume=False)
+        self._mounts = self._mounts or end.mounts
+        return end
 
     async def _open_pipes(self, task: Task, node: int, process: Process) -> mpi.OpenPipes | None:
         """None where each rank has files of its own. Raises TaskError."""
@@ -339,6 +350,7 @@ class LocalSite:
         await asyncio.gather(*(task.stop() for task in self._tasks))
 
     async def close(self) -> None:
+        self._write_notes()
         if self._killer:
             self._killer.cancel()
         await self._remove_containers()
@@ -357,21 +369,31 @@ class LocalSite:
         await self._off_loop(self._discard)
 
     def _discard(self) -> None:
+        # Whatever was mounted in the job's folders must not meet the next job there.
+        clean = self._complete and not self._runtimes and not self._plan.volumes and not self._mounts
         for place in self._places:
-            run_later(place.node.prepare_spares)
-            for folder in (place.folders.root, place.node.root / "tasks" / self._attempt):
-                place.node.discard(folder)
+            place.node.is_clean = False
+            for name, folder in (("job", place.folders.root), ("tasks", self._tasks_of(place.node))):
+                if not clean or not place.node.put_back(name, folder):
+                    place.node.discard(folder)
+                    run_later(place.node.prepare_spares)
+            place.node.is_clean = self._first
 
     # What is told
 
     def note(self, text: str) -> None:
-        """A line of every node's execution log."""
-        line = f"{wire_now()} {text}\n".encode()
-        for place in self._places:
+        """A line of every node's execution log, which is written as soon as there is nothing to be started."""
+        if not self._notes:
+            asyncio.get_running_loop().call_soon(self._write_notes)
+        self._notes.append(f"{wire_now()} {text}\n")
+
+    def _write_notes(self) -> None:
+        lines, self._notes = "".join(self._notes).encode(), []
+        for place in self._places if lines else ():
             try:
                 log = os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
                 try:
-                    os.write(log, line)
+                    os.write(log, lines)
                 finally:
                     os.close(log)
             except OSError:

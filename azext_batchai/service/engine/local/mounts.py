@@ -84,6 +84,7 @@ def _mount_points() -> list[str]:
     return [re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split()[4]) for line in lines]
 
 
+_maker = ThreadPoolExecutor(1, thread_name_prefix="maker")
 _remover = ThreadPoolExecutor(1, thread_name_prefix="remover")
 _waste: deque[Path] = deque()
 _WASTE_SECONDS = 0.2  # in which more may come: one program removes them all, and other threads are not held up
@@ -92,7 +93,7 @@ _MOST_WASTE = 500
 
 def run_later(work: Callable[[], None]) -> None:
     """Do something with files that nobody waits for, while others go on."""
-    _remover.submit(work)
+    _maker.submit(work)
 
 
 def remove_later(root: Path) -> None:
@@ -107,14 +108,17 @@ def _remove_waste() -> None:
     time.sleep(_WASTE_SECONDS)
     roots = [_waste.popleft() for _ in range(min(len(_waste), _MOST_WASTE))]
     if not any(map(_mounted_below, {root.parent for root in roots})):
-        command = ["rm", "-rf", "--one-file-system", "--", *map(str, roots)]
+        # It goes with this service. Said by a program of its own, for the service would have to be forked for it here.
+        killed_with_parent = shutil.which("setpriv")
+        with_parent = [killed_with_parent, "--pdeathsig", "KILL", "--"] if killed_with_parent else []
+        command = [*with_parent, "rm", "-rf", "--one-file-system", "--", *map(str, roots)]
         try:
             subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 check=False,
-                preexec_fn=go_with_parent,
+                preexec_fn=None if with_parent else go_with_parent,
             )
         except OSError as exc:
             log.info("rm cannot be run: %s", exc)

@@ -19,15 +19,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Namespace:
     """One that stays, by its descriptors, after the processes in it have gone."""
 
-    def __init__(self, descriptors: list[int]) -> None:
-        self._descriptors = descriptors
+    def __init__(self, descriptors: Sequence[int]) -> None:
+        self.descriptors = descriptors
 
     def enter(self) -> bool:
         """Put this process, which must have one thread, into it; False where that is not allowed."""
-        return not any(_libc.setns(descriptor, 0) for descriptor in self._descriptors)
+        return not any(_libc.setns(descriptor, 0) for descriptor in self.descriptors)
 
     def close(self) -> None:
-        for descriptor in self._descriptors:
+        for descriptor in self.descriptors:
             os.close(descriptor)
 
 

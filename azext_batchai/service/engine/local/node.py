@@ -10,6 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from azext_batchai.service.engine.base import Login, NodeSetup, NodeSpec, SetupTask, TaskError, Volume
@@ -22,7 +23,7 @@ from azext_batchai.service.engine.local.mounts import mount, remove_later, remov
 from azext_batchai.service.engine.local.ssh_far import FarNode
 from azext_batchai.service.engine.local.ssh_server import SshEndpoint, SshEndpointSpec
 from azext_batchai.service.engine.local.view import View
-from azext_batchai.service.engine.task import Command, Task
+from azext_batchai.service.engine.task import Command, Task, make_spare
 from azext_batchai.service.secrets_vault import check_password
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class LocalNode:
         self.interface = "lo"  # by which the nodes of a job talk to each other
         self._making = threading.Lock()  # spare folders: nothing is to be made in a folder that is being removed
         self._removed = False
+        self.is_clean = False  # whether no job has left anything
         self.is_connected = False  # whether what a job finds its only node by has been written
         self.local: Path | None = None
         self.containers: Callable[[], Containers | None] = lambda: ContainerRuntime.find(host)
@@ -79,9 +81,14 @@ class LocalNode:
         """What runs a command there, where the node is another machine."""
         return self.far.reach if self.far else ()
 
+    @cached_property
+    def real_root(self) -> Path:
+        """Its folder, links followed."""
+        return self.root.resolve()
+
     def is_there(self) -> bool:
         """Whether the node still has its folder."""
-        return (self.root / "jobs").is_dir()
+        return os.path.isdir(f"{self.root}/jobs")
 
     async def open(self, port: int) -> int:
         """Make the folder and the SSH endpoint; returns its port, `port` where that is free. Raises OSError."""
@@ -191,13 +198,44 @@ class LocalNode:
                 except OSError as exc:  # a job that makes its own folders says what is wrong
                     log.debug("no spare folders in %s: %s", self.root, exc)
 
-    def take_spare(self, name: str, place: Path) -> None:
+    def take_spare(self, name: str, place: Path) -> bool:
         """Put the spare folders of a kind to their place, if they are there and it is free."""
+        spare = f"{self.root}/spare-{name}"
         try:
-            os.makedirs(place.parent, exist_ok=True)
-            os.replace(self.root / f"spare-{name}", place)
+            if not os.path.isdir(place.parent):
+                os.makedirs(place.parent, exist_ok=True)
+            os.replace(spare, place)
         except OSError:
-            pass
+            return False
+        return True
+
+    def put_back(self, name: str, place: Path) -> bool:
+        """Make spare folders of those that a job has left as they were; False where it has not, or is not known to.
+
+        They cost no new folder, and no removal, which makes new ones dear (ext4 without a journal).
+        """
+        spare = f"{self.root}/spare-{name}"
+        try:
+            root_may_have_mounted = os.geteuid() == 0 and not self.view.bubblewrap
+            if os.path.lexists(spare) or self.far or root_may_have_mounted:
+                return False
+            if name == "tasks":
+                untouched = os.listdir(place) == [*_SPARES[name]] and make_spare(place / _SPARES[name][0])
+            else:
+                untouched = sorted(os.listdir(place)) == sorted(_SPARES[name])
+                untouched = untouched and all(_is_as_made(f"{place}/{folder}", self._made) for folder in _SPARES[name])
+            if untouched:
+                os.rename(place, spare)
+            return untouched
+        except OSError as exc:
+            log.debug("folders of %s cannot be used again: %s", place, exc)
+            return False
+
+    @cached_property
+    def _made(self) -> tuple[int, int, int]:
+        """Device, mode and owner of the folders that this service makes."""
+        status = (self.root / "waste").lstat()
+        return status.st_dev, status.st_mode, status.st_uid
 
     # A node has one job at a time: what is there of others was left by a service that was killed.
 
@@ -267,6 +305,14 @@ async def open_endpoint(
         if not port:
             raise
     return await SshEndpoint.start(replace(spec, port=0))
+
+
+def _is_as_made(folder: str, made: tuple[int, int, int]) -> bool:
+    """Whether an empty folder of this device, mode and owner is there, without an access list of its own."""
+    status = os.lstat(folder)
+    if (status.st_dev, status.st_mode, status.st_uid) != made or os.listdir(folder):
+        return False
+    return not any(name.startswith("system.posix_acl") for name in os.listxattr(folder))
 
 
 def tail(path: Path) -> str:

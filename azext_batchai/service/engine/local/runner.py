@@ -8,7 +8,9 @@ A runner owns its task's folder:
   claim.<cookie>  {"pid", "startTime", "bootId"}: made once; whoever makes it owns the start (the service makes one
              itself to be sure that a task which never started does not start late)
   exit.json  {"exitCode"} | {"signal", "outOfMemory"} | {"error"} | {"lost"}, with "ended": written whole when every
-             process of the task is gone
+             process of the task is gone; "mounts": whether something was mounted meanwhile where the command ran
+  claim.old, exit.old  those of a task that ended in this folder before: files that are written again, as new ones
+             cost much more where many were removed lately (ext4 without a journal)
 TERM to a runner ends its task: TERM to all processes, KILL after `grace` seconds.
 
 `pipes` are named pipes ({path: "stdout" | "stderr"}) that ranks of one job write to: the runner copies them into the
@@ -25,6 +27,7 @@ import os
 import select
 import signal
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]  # Python 3.8, which the nodes of a Slurm cluster may have, cannot say this
 TASK_VARIABLE = "BATCHAI_TASK"
+_FILE_BYTES = 256  # of a claim and of most results, filled with blanks
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
 _POLL_SECONDS = 0.05
@@ -44,22 +48,30 @@ _NOISE = b"plm:rsh: Warning: setpgid("
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def become_runner(request: Json, namespace: Namespace | None = None) -> None:
-    """Run a task in this forked process, which ends with it; `namespace` is the one to enter."""
+def prepare() -> Events:
+    """What this forked process can do before it knows its task."""
+    gc.disable()
+    os.setsid()
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    return Events()
+
+
+def become_runner(request: Json, namespace: Namespace | None = None, events: Events | None = None) -> None:
+    """Run a task in this forked process, which ends with it; `namespace` is the one to enter.
+
+    `events` come from `prepare`, where that was called before.
+    """
     status = 1
     try:
-        gc.disable()
-        os.setsid()
+        events = events or prepare()
         set_name(request["cookie"].encode())
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         folder = request["folder"]
-        events = _Events()
         if "agent" in request:
             _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
         if _claim(folder, request["cookie"]):
             result = _unless_lost(request, _run(request, namespace, events))
             result["ended"] = time.time()
-            _write("exit.json", result)  # the folder is the working directory now
+            _write("exit.json", "exit.old", result)  # the folder is the working directory now
             status = 0
     finally:
         os._exit(status)
@@ -98,7 +110,8 @@ def _claim(folder: str, cookie: str) -> bool:
     """Make this process the task's owner; False when somebody else is."""
     start = _read("/proc/self/stat").rpartition(b")")[2].split()[19].decode()
     temporary = os.path.join(folder, f"pid.{os.getpid()}")
-    _write_new(temporary, {"pid": os.getpid(), "startTime": start, "bootId": _boot_id()})
+    _take(os.path.join(folder, "claim.old"), temporary)
+    _write_new(temporary, {"pid": os.getpid(), "startTime": start, "bootId": boot_id()})
     try:
         os.link(temporary, os.path.join(folder, f"claim.{cookie}"))
     except FileExistsError:
@@ -108,7 +121,9 @@ def _claim(folder: str, cookie: str) -> bool:
     return True
 
 
-def _boot_id() -> str:
+@lru_cache(None)
+def boot_id() -> str:
+    """Which run of the machine this is."""
     return _read("/proc/sys/kernel/random/boot_id").decode().strip()
 
 
@@ -121,22 +136,32 @@ def _read(path: str) -> bytes:
         os.close(file)
 
 
-def _write_new(path: str, content: Json) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def _take(old: str, path: str) -> None:
+    """Have the file of an earlier task at `path`, where there is one."""
     try:
-        os.write(file, json.dumps(content).encode())
+        os.rename(old, path)
+    except OSError:
+        pass
+
+
+def _write_new(path: str, content: Json) -> None:
+    """Over what is there, which is not longer than this: cutting a file short would have it written to the disk."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.write(file, json.dumps(content).encode().ljust(_FILE_BYTES))
     finally:
         os.close(file)
 
 
-def _write(name: str, content: Json) -> None:
+def _write(name: str, old: str, content: Json) -> None:
     """Whole, but not on the disk: it is needed only as long as the machine runs, with which the task would be lost."""
     temporary = f"{name}.{os.getpid()}"
+    _take(old, temporary)
     _write_new(temporary, content)
     os.replace(temporary, name)
 
 
-class _Events:
+class Events:
     """Signals as bytes of a pipe, so that they can be waited for together with the ranks' output."""
 
     def __init__(self) -> None:
@@ -241,20 +266,21 @@ def _relays(request: Json) -> list[_Relay]:
     return [_Relay(target, sources) for target, sources in paths.items()]
 
 
-def _run(request: Json, namespace: Namespace | None, events: _Events) -> Json:
+def _run(request: Json, namespace: Namespace | None, events: Events) -> Json:
     """Start the command, wait for it, leave no process of it behind."""
     relays = _relays(request)
-    oom_kills = _oom_kills()
     result: Json = {}
+    mounts = _Mounts()
     pid = 0
     folder = os.open(request["folder"], os.O_RDONLY | os.O_DIRECTORY)
     try:
-        pid = _start(request, namespace)
+        pid = _start(request, namespace, mounts)
     except _NotStarted as exc:
         result["error"] = str(exc)
     finally:
         os.chdir(folder)  # which need not be where it was, seen from the namespace
         os.close(folder)
+    oom_kills = _oom_kills()
     stopping = None
     kill_at = 0.0
     while _reap(pid, result):
@@ -271,6 +297,7 @@ def _run(request: Json, namespace: Namespace | None, events: _Events) -> Json:
         events.wait(relays, _POLL_SECONDS)
     for relay in relays:
         relay.finish()
+    result["mounts"] = mounts.changed()
     if result.get("signal") == signal.SIGKILL or result.get("exitCode") == 128 + signal.SIGKILL:
         result["outOfMemory"] = _oom_kills() > oom_kills
     return result
@@ -330,7 +357,22 @@ class _NotStarted(Exception):
     """Why the command cannot be started."""
 
 
-def _start(request: Json, namespace: Namespace | None) -> int:
+class _Mounts:
+    """Whether anything is mounted or unmounted from a moment on, where this process is."""
+
+    def __init__(self) -> None:
+        self._file = -1
+        self._poll = select.poll()
+
+    def watch(self) -> None:
+        self._file = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        self._poll.register(self._file, select.POLLPRI)
+
+    def changed(self) -> bool:
+        return self._file >= 0 and bool(self._poll.poll(0))
+
+
+def _start(request: Json, namespace: Namespace | None, mounts: _Mounts) -> int:
     """Start the command, by posix_spawn: it copies nothing of this process. Raises _NotStarted."""
     argv, cwd = list(request["argv"]), request["cwd"]
     environment = {**request["environment"], TASK_VARIABLE: request["cookie"]}
@@ -345,6 +387,7 @@ def _start(request: Json, namespace: Namespace | None) -> int:
         if "enter" in request:
             if namespace and namespace.enter():
                 cwd = environment["PWD"] = request["inside"]
+                mounts.watch()
             else:
                 argv = [*request["enter"], "--chdir", request["inside"], "--", *argv]
         step = cwd

@@ -5,6 +5,7 @@ import { refresh } from "./live.js";
 const COLOURS = 7;
 const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
 const HEIGHT = 220;
+const GREATEST = 1e300; // the distance of greater ones is no number
 const PAUSE = 2000; // between two looks at files that grow
 const SHOWN_AT_FIRST = 12; // charts that are drawn before somebody asks for more
 
@@ -79,7 +80,8 @@ class Chart {
   }
 
   data() {
-    const value = this.logarithmic ? (y) => (y > 0 ? y : null) : (y) => y;
+    const fit = (y) => (y === null ? null : Math.max(-GREATEST, Math.min(GREATEST, y)));
+    const value = this.logarithmic ? (y) => (y > 0 ? fit(y) : null) : fit;
     const tables = this.metric.series.map((one) => [one.x, one.y.map(value)]);
     return tables.length === 1 ? tables[0] : window.uPlot.join(tables);
   }
@@ -91,10 +93,11 @@ class Chart {
     this.list();
     this.width = this.plot.clientWidth;
     if (this.width < 60) return; // not seen: resize() draws it
-    const axis = (more) => ({
-      stroke: () => css("--soft"), grid: { stroke: () => css("--line"), width: 1 },
-      ticks: { stroke: () => css("--line"), width: 1 }, font: "12px system-ui, sans-serif", ...more,
+    const line = (filter) => ({ stroke: () => css("--line"), width: 1, ...(filter && { filter }) });
+    const axis = (filter, more) => ({
+      stroke: () => css("--soft"), grid: line(filter), ticks: line(filter), font: "12px system-ui, sans-serif", ...more,
     });
+    const powers = (_, splits) => splits.map((value) => (Number.isInteger(Math.log10(value)) ? value : null));
     const label = (_, splits) => splits.map(short);
     this.u = new window.uPlot({
       width: this.width,
@@ -103,7 +106,10 @@ class Chart {
       focus: { alpha: 0.25 },
       cursor: { drag: { x: true, y: false }, focus: { prox: 24 }, y: false },
       scales: { x: { time: false }, y: this.logarithmic ? { distr: 3 } : {} },
-      axes: [axis({ values: label, size: 30 }), axis({ values: label, size: 56 })],
+      axes: [
+        axis(null, { values: label, size: 30 }),
+        axis(this.logarithmic && powers, { values: label, size: 64 }),
+      ],
       series: [{}, ...this.metric.series.map((one) => this.stroke(one))],
       hooks: {
         setCursor: [(u) => this.values(u.cursor.idx)],
@@ -198,7 +204,11 @@ class Curves {
   }
 
   soon() {
-    this.later(Math.max(0, 1000 - (Date.now() - this.looked)));
+    const own = this.refreshes;
+    this.refreshes = false;
+    if (own && this.search === location.search) return; // it was this that had the page refreshed
+    if (this.search !== location.search) this.look();
+    else this.later(Math.max(0, 1000 - (Date.now() - this.looked)));
   }
 
   async look() {
@@ -216,7 +226,10 @@ class Curves {
       const first = !this.version;
       this.version = found.version;
       this.show(found);
-      if (!first) refresh(); // the values that the page itself shows are others now
+      if (!first) {
+        this.refreshes = true;
+        refresh(); // the values that the page itself shows are others now
+      }
     }
     if (this.again) {
       this.again = false;
@@ -234,7 +247,8 @@ class Curves {
   }
 
   async fetched() {
-    const search = this.node.hasAttribute("data-search") ? location.search : "";
+    this.search = location.search;
+    const search = this.node.hasAttribute("data-search") ? this.search : "";
     const address = new URL(this.node.dataset.source + search, location.href);
     address.searchParams.set("known", this.version);
     try {

@@ -1,15 +1,23 @@
 // Makes the controls of an experiment's page work as one types, and links that only sort, filter or turn a page work
-// without loading it. The address always says what is shown. While jobs run, looks again for what they have written.
+// without loading it. The address always says what is shown.
 import { refresh } from "./live.js";
 
 const PAUSE = 250;
-let typing;
-let again;
+let typing = null; // what is typed and not asked for yet: its field and timer
 
 function asked(form) {
   const search = new URLSearchParams();
-  for (const [name, value] of new FormData(form)) if (value) search.set(name, value);
+  for (const field of form.elements) {
+    if (field.name && field.value && field.value !== field.dataset.usual) search.set(field.name, field.value);
+  }
   return search.size ? `?${search}` : "";
+}
+
+function typed() {
+  const { field } = typing ?? {};
+  clearTimeout(typing?.timer);
+  typing = null;
+  return field;
 }
 
 function follow(form) {
@@ -22,14 +30,15 @@ function follow(form) {
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form.filter");
   if (!form) return;
-  clearTimeout(typing);
-  typing = setTimeout(() => follow(form), event.target.matches("select") ? 0 : PAUSE);
+  typed();
+  const timer = setTimeout(() => { typing = null; follow(form); }, event.target.matches("select") ? 0 : PAUSE);
+  typing = { field: event.target, timer };
 });
 
 document.addEventListener("submit", (event) => {
   if (!event.target.matches("form.filter")) return;
   event.preventDefault();
-  clearTimeout(typing);
+  typed();
   follow(event.target);
 });
 
@@ -37,19 +46,15 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-live]");
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  if (link.href === location.href) return;
-  history.pushState(null, "", link.href);
+  const address = new URL(link.href);
+  const field = typed();
+  if (field && address.search) {
+    if (field.value) address.searchParams.set(field.name, field.value);
+    else address.searchParams.delete(field.name);
+  }
+  if (address.href === location.href) return;
+  history.pushState(null, "", address);
   refresh();
 });
 
 window.addEventListener("popstate", refresh);
-
-// What jobs write is no change of the state: nothing tells of it.
-function look() {
-  clearTimeout(again);
-  const seconds = document.getElementById("experiment")?.dataset.again;
-  if (seconds) again = setTimeout(() => (document.hidden ? look() : refresh()), Number(seconds) * 1000);
-}
-
-document.addEventListener("refreshed", look);
-look();
