@@ -290,9 +290,9 @@ class Log {
     this.earlier.hidden = !places.some((place) => place.first > 0);
     this.later.hidden = !this.detached;
     const total = places.reduce((sum, place) => sum + place.size, 0);
-    const number = this.rows.length.toLocaleString("en");
+    const number = `${this.rows.length.toLocaleString("en")} line${this.rows.length === 1 ? "" : "s"}`;
     const what = this.detached ? "the end is not shown" : this.ended ? "the job has ended" : "live";
-    this.state.textContent = this.rows.length ? `${number} lines of ${size(total)}; ${what}` : "";
+    this.state.textContent = this.rows.length ? `${number} of ${size(total)}; ${what}` : "";
   }
 
   // Where the reader is
