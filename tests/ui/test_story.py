@@ -137,7 +137,7 @@ def test_nothing_that_a_job_or_its_maker_writes_is_more_than_text(signed_in: tup
         "workspace": (address(base, lab), None),
         "cluster": (address(base, lab, "clusters", "cluster"), HOSTILE),
         "experiment": (experiment, None),
-        "sweep": (f"{experiment}?view=metrics", None),
+        "sweep": (f"{experiment}?view=compare&metric=loss", None),
         "job": (job, HOSTILE),
         "failed": (address(base, lab, "experiments", "exp", "jobs", "fails"), HOSTILE),
         "folder": (f"{job}/files/MODEL/", FILE_NAME),
