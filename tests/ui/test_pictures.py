@@ -63,10 +63,11 @@ def test_the_pictures_of_the_readme(home: Path, sign_in: Callable[..., Any]) -> 
     page.wait_for_selector("main >> text=4 running, 1 queued")
     taken(page, "overview")
     base = f"{service.info['endpoint']}/ui/subscriptions/{SUBSCRIPTION}/groups/Lab/workspaces/digits/experiments"
-    page.set_viewport_size({"width": 1180, "height": 940})
+    page.set_viewport_size({"width": 1180, "height": 800})
     page.goto(f"{base}/learning-rates?view=compare&metric=loss&parameter=lr")
     page.wait_for_selector(".curve canvas")
-    page.wait_for_function("() => [...document.querySelectorAll('.curve')].every(one => one.textContent.includes('lr-4'))")
+    drawn = "[...document.querySelectorAll('.curve')].every(one => one.textContent.includes('lr-4'))"
+    page.wait_for_function(f"() => {drawn}")
     taken(page, "experiment")
 
 
