@@ -22,6 +22,12 @@ def is_coloured(cli_ctx: Any) -> bool:
     return bool(cli_ctx.enable_color) and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
+def encodable(text: str) -> str:
+    """The text with `?` for what the encoding of stdout does not have."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
+
+
 def write(lines: list[str]) -> None:
     """Write lines to stdout, cut where its terminal ends."""
     width = columns()

@@ -71,7 +71,6 @@ def _print(overview: dict[str, Any], coloured: bool) -> None:
     from azext_batchai.local import top
 
     width = report.columns() or _PIPE_COLUMNS
-    encoding = sys.stdout.encoding or "utf-8"
     for line in (top.fit(top.headline(overview), width), [], *top.lines(overview, width)):
         text = top.coloured(line) if coloured else top.plain(line)
-        sys.stdout.write(f"{text}\n".encode(encoding, "replace").decode(encoding))
+        sys.stdout.write(f"{report.encodable(text)}\n")

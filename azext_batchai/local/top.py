@@ -112,7 +112,7 @@ def _name(resource_id: str | None) -> str:
         return ""
     words = resource_id.split("/")
     kinds = [word.lower() for word in words]
-    return "/".join(words[kinds.index("workspaces") + 1 :: 2]) if "workspaces" in kinds else words[-1]
+    return "/".join(words[kinds.index("workspaces") + 1 :: 2]) if "workspaces" in kinds else words[-1]  # noqa: E203
 
 
 def _attention(found: Sequence[dict[str, Any]], width: int, most: int) -> Iterable[Line]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from azext_batchai.command_line import exit_status
+from azext_batchai.command_line import exit_status, report
 from azext_batchai.local import top
 
 _LOOK_MILLISECONDS = 200  # how soon news and a new size are shown; keys are obeyed at once
@@ -93,7 +93,7 @@ class _News:
             self._stopped.wait(self._interval)
 
 
-class _Screen:
+class _Screen:  # pylint: disable=too-few-public-methods
     def __init__(self, window: Any, news: _News, colour: bool) -> None:
         self._window, self._news = window, news
         self._top = 0
@@ -165,11 +165,5 @@ class _Screen:
         column = 0
         for text, style in line:
             with contextlib.suppress(curses.error):  # the terminal has become smaller meanwhile
-                self._window.addstr(row, column, legible(text), self._styles.get(style, 0))
+                self._window.addstr(row, column, report.encodable(text), self._styles.get(style, 0))
             column += top.columns(text)
-
-
-def legible(text: str) -> str:
-    """The text with `?` for what the terminal's encoding does not have."""
-    encoding = sys.stdout.encoding or "ascii"
-    return text.encode(encoding, "replace").decode(encoding)

@@ -196,6 +196,12 @@ def test_no_name_leads_out(visitor: Visitor, account: accounts.Account, path: st
     assert visitor.get(f"/ui/storage/{account.name}/files/data/{path}").status in (400, 404)
 
 
+def test_what_the_system_refuses_is_told(visitor: Visitor, account: accounts.Account) -> None:
+    answer = visitor.get(f"/ui/storage/{account.name}/files/data/{'/'.join(['x' * 100] * 60)}")
+    assert answer.status == 403
+    assert "File name too long" in answer.shown
+
+
 def test_what_is_being_uploaded_is_not_shown(visitor: Visitor, account: accounts.Account, data: Path) -> None:
     (data / ".az-upload-1").touch()
     assert "There is nothing here." in visitor.get(f"/ui/storage/{account.name}/files/data").shown

@@ -36,7 +36,8 @@ class Cluster:
     body: dict[str, Any]
     record: Record
     controller: ClusterController | None
-    names: tuple[str, str, str]
+    scope: tuple[str, ...]  # of an `az batchai` line
+    workspace: str
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -45,8 +46,7 @@ class Cluster:
 
     def where(self, name: str = "-n") -> tuple[str, ...]:
         """The flags that name it in `az batchai`."""
-        group, workspace, cluster = self.names
-        return "-g", group, "-w", workspace, name, cluster
+        return *self.scope, "-w", self.workspace, name, self.body["name"]
 
     def words(self, verb: str) -> tuple[str, ...]:
         """`az batchai cluster VERB` for it."""
@@ -61,7 +61,7 @@ async def find(view: View) -> Cluster:
     record = view.service.store.get(key_of(body["id"]))
     assert record
     controller = view.service.fleet.get(record.key)
-    return Cluster(path, view.address(body["id"]), body, record, controller, (group, workspace, body["name"]))
+    return Cluster(path, view.address(body["id"]), body, record, controller, view.scope(group), workspace)
 
 
 async def page(view: View) -> Page:

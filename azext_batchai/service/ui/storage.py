@@ -19,13 +19,14 @@ from azext_batchai.service.storage import content
 from azext_batchai.service.storage.faults import StorageFault
 from azext_batchai.service.storage.layout import BLOBS, FILES, StorageLayout
 from azext_batchai.service.storage.tree import Entry, Tree
-from azext_batchai.service.ui import addresses, parts, preview
+from azext_batchai.service.ui import parts, preview
 from azext_batchai.service.ui.html import Child, Html, element, joined
 from azext_batchai.service.ui.view import Page, View
 
 _MOST_ACCOUNTS = 100
 _MOST_NAMES = 500  # of shares or containers of an account; an overview has fewer
 _MOST_LINKS = 8
+_MOST_NAME = 200
 _MOST_ENTRIES = 200
 _TITLES = {FILES: "File shares", BLOBS: "Blob containers"}
 _STYLE = "storage.css"
@@ -112,6 +113,9 @@ async def _inside(view: View, kind: str) -> Page | Response:
         found = await asyncio.to_thread(_look, folder, path, after)
     except StorageFault as fault:
         raise ArmError(fault.status, fault.code, fault.message) from None
+    except OSError as exc:  # jobs make folders that nobody may read, or that no path leads to
+        there = preview.legible(path or name)[:_MOST_NAME]
+        raise ArmError(403, "CannotRead", f"{there} cannot be read: {exc.strerror}.") from None
     if found is None:
         there = f"{preview.legible(path)} in {name}" if path else name
         raise ArmError(404, "ResourceNotFound", f"There is no {there} in {account['name']}.")
@@ -180,8 +184,7 @@ def _names_of(layout: StorageLayout, accounts: Sequence[str], most: int) -> dict
 
 
 def _address(view: View, *words: str) -> str:
-    other = "" if view.wire.subscription == view.service.subscription.lower() else view.wire.subscription
-    return addresses.storage(*words, other_subscription=other)
+    return view.storage_address(*words)
 
 
 def _card(view: View, account: dict[str, Any], names: dict[str, list[str]]) -> Html:

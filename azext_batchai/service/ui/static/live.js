@@ -63,7 +63,22 @@ export async function refresh() {
   }
 }
 
+// A page that shows more than it did may need modules and styles that it did not name before.
+function load(page) {
+  for (const [kind, place] of [["link[rel=stylesheet]", "href"], ["script[src]", "src"]]) {
+    const there = new Set([...document.querySelectorAll(kind)].map((node) => node.getAttribute(place)));
+    for (const wanted of page.querySelectorAll(kind)) {
+      if (there.has(wanted.getAttribute(place))) continue;
+      const node = document.createElement(wanted.localName);
+      for (const { name, value } of wanted.attributes) node.setAttribute(name, value);
+      if (node.localName === "script") node.async = false; // in their order: libraries come first
+      document.head.append(node);
+    }
+  }
+}
+
 function put(page, main) {
+  load(page);
   decorate(main);
   window.Idiomorph.morph(document.getElementById("main"), document.adoptNode(main), {
     morphStyle: "outerHTML", ignoreActiveValue: true, callbacks,
