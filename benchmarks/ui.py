@@ -74,7 +74,7 @@ def _first_page(browser: Any, service: Service) -> list[Row]:
     for number in range(LOADS + 1):
         fresh = browser.new_context(storage_state=state)
         page, load = fresh.new_page(), []
-        page.on("requestfinished", load.append)
+        page.on("requestfinished", lambda request, load=load: load.append(request))
         page.goto(address)
         page.wait_for_selector(_LIVE)
         while not page.evaluate(_PAINTED):

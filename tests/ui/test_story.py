@@ -2,13 +2,17 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from azure.storage.blob import BlobSasPermissions, BlobServiceClient, generate_blob_sas
 
+from harness.browser import Watch
 from harness.processes import wait_until
 from harness.service import Service
 from ui.looks import looks_right
+from wire import accounts
 from wire.api import SUBSCRIPTION, Api
 
 pytestmark = pytest.mark.invented
@@ -137,7 +141,7 @@ def test_nothing_that_a_job_or_its_maker_writes_is_more_than_text(signed_in: tup
         "workspace": (address(base, lab), None),
         "cluster": (address(base, lab, "clusters", "cluster"), HOSTILE),
         "experiment": (experiment, None),
-        "sweep": (f"{experiment}?view=metrics", None),
+        "sweep": (f"{experiment}?view=compare&metric=loss", None),
         "job": (job, HOSTILE),
         "failed": (address(base, lab, "experiments", "exp", "jobs", "fails"), HOSTILE),
         "folder": (f"{job}/files/MODEL/", FILE_NAME),
@@ -198,3 +202,41 @@ def test_how_it_looks_while_things_run(signed_in: tuple[Any, str], lab: Api) -> 
             page.wait_for_selector("main >> text=the training is over")
         looks_right(page, name)
     lab.call("DELETE", f"{lab.workspace}/clusters/cluster")
+
+
+def test_a_file_of_a_job_runs_nothing_in_a_browser(
+    signed_in: tuple[Any, str], lab: Api, watch: Watch
+) -> None:
+    """Signed links and storage have the origin of the page: a script there could do all that its reader can."""
+    page, base = signed_in
+    script = "<script>fetch('/ui/').then(() => { document.title = 'hacked'; })</script><p>harmless</p>"
+    lab.create_cluster(nodes=1)
+    lab.create_job("writes", f"cat > $AZ_BATCHAI_STDOUTERR_DIR/page.html <<'E'\n{script}\nE\n")
+    lab.wait_for_job("writes", "succeeded")
+    job = address(base, lab, "experiments", "exp", "jobs", "writes")
+    raw = page.request.get(f"{job}/raw/stdouterr/page.html")
+    assert "sandbox" in raw.headers["content-security-policy"]
+    listed = lab.call("POST", f"{lab.job('writes')}/listOutputFiles", query="&outputdirectoryid=stdouterr")[2]["value"]
+    [link] = [one["downloadUrl"] for one in listed if one["name"] == "page.html"]
+    signed = page.request.get(link)
+    assert signed.headers["content-security-policy"] == "sandbox"
+    assert signed.headers["x-content-type-options"] == "nosniff"
+    # A blob is served with the type that its name gives it, and opened by a link from elsewhere.
+    made = accounts.create(lab.service, f"acct{uuid.uuid4().hex[:12]}")
+    storage = BlobServiceClient.from_connection_string(made.connection_string)
+    blob = storage.create_container("pages").upload_blob("page.html", script.encode())
+    signature = generate_blob_sas(
+        made.name,
+        "pages",
+        "page.html",
+        account_key=made.keys[0],
+        permission=BlobSasPermissions(read=True),
+        expiry=datetime.now(timezone.utc) + timedelta(hours=1),
+    )
+    storage.close()
+    watch.expect("sandboxed")  # the browser says that it has run nothing
+    assert blob.url.startswith(base)
+    answer = page.goto(f"{blob.url}?{signature}")
+    assert answer.headers["content-type"].startswith("text/html")
+    page.wait_for_selector("text=harmless")
+    assert page.evaluate("[document.title, origin]") == ["", "null"]
