@@ -136,4 +136,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     mounts = runner.Mounts()
     mounts.watch()
-    serve(socket.socket(fileno=int(sys.argv[1])), Namespaces(mounts))
+    serve(socket.socket(fileno=int(sys.argv[1])), Namespaces(mounts.changed))

@@ -9,11 +9,7 @@ import ctypes
 import os
 import select
 import signal
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from azext_batchai.service.engine.local.runner import Mounts
+from collections.abc import Callable, Sequence
 
 _MOST = 64  # kept at the same time, each by two descriptors at most
 _SECONDS = 5.0  # for one to be made
@@ -38,13 +34,13 @@ class Namespace:
 class Namespaces:
     """Those of the nodes whose tasks were started last, as long as nothing is mounted or unmounted on the machine."""
 
-    def __init__(self, mounts: Mounts) -> None:
-        self._mounts = mounts
+    def __init__(self, mounts_changed: Callable[[], bool]) -> None:
+        self._mounts_changed = mounts_changed
         self._kept: dict[tuple[str, ...], Namespace] = {}
 
     def of(self, program: Sequence[str]) -> Namespace:
         """The namespace in which `program` runs what is appended to it. Raises OSError."""
-        if self._mounts.changed():  # where mounts are private those that are kept know nothing of it
+        if self._mounts_changed():  # where mounts are private those that are kept know nothing of it
             self.close()
         key = tuple(program)
         found = self._kept.pop(key, None) or _make(key)
