@@ -23,7 +23,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 # The tests of the extension and those of a job: what another Python (`fast`) or azure-cli (`compat`) could break.
 FAST := tests/extension tests/e2e/test_jobs.py
 
-.PHONY: demo test fast compat conformance mutants soak bench wheel lint azdev clean
+.PHONY: demo test fast compat conformance mutants soak bench pictures wheel lint azdev clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO)/.installed $(VENV)/.demo
@@ -47,6 +47,12 @@ soak: $(VENV)/.test
 
 bench: $(DEMO)/.installed
 	@$(AZ_ENV) AZURE_EXTENSION_DIR="$(CURDIR)/$(DEMO)/extensions" $(BIN)/python benchmarks $(ARGS)
+
+# The pictures of the README, made anew by their test.
+pictures: $(VENV)/.test
+	$(BIN)/python -m pytest tests/ui/test_pictures.py
+	mkdir -p docs/images
+	for name in overview experiment; do cp build/ui/readme-$$name.png docs/images/$$name.png; done
 
 mutants: $(VENV)/.test
 	$(BIN)/python tests/mutants $(ARGS)

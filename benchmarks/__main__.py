@@ -1,6 +1,6 @@
 """`make bench`: figures beside their peers or floors, measured in the same run on this machine.
 
-python benchmarks [all|commands|load|scale|slurm] [--rounds N] [--jobs N] [--load-rounds N]
+python benchmarks [all|commands|load|scale|storage|ui|slurm] [--rounds N] [--jobs N] [--load-rounds N]
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from measure import Row, cpu_ticks, milliseconds, pairs, percentile, resident_me
 from rig import AZ, Rig, idle_nodes, job, output_of, prepare, rig, start_service, stop_service
 
 import slurm
+import ui
 
 
 def whole_commands(bench: Rig, rounds: int) -> list[Row]:
@@ -231,9 +232,16 @@ def at_scale(options: argparse.Namespace) -> None:
     print("Another client asks for the workspace all the time; what it waits for longest is told.")
 
 
+def of_the_page() -> None:
+    rows = ui.rows()
+    if rows:
+        print(table(rows), end="\n\n")
+        print("In Chromium, which has the machine's cores together with the service.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks")
-    tables = ("all", "commands", "load", "scale", "storage", "slurm")
+    tables = ("all", "commands", "load", "scale", "storage", "ui", "slurm")
     parser.add_argument("what", nargs="?", choices=tables, default="all", help="which table")
     parser.add_argument("--rounds", type=int, default=21, help="pairs of whole commands, and starts of the service")
     parser.add_argument("--jobs", type=int, default=200, help="jobs whose start is measured")
@@ -253,6 +261,10 @@ def main() -> None:
         print()
     if options.what in ("all", "storage"):
         print(storage.report(options.load_rounds))
+    if options.what == "all":
+        print()
+    if options.what in ("all", "ui"):
+        of_the_page()
     if options.what == "slurm":
         print(table(slurm.rows(options.jobs)))
 

@@ -70,12 +70,12 @@ def _at_rest(service: Service) -> float:
     return statistics.median(waits.seconds)
 
 
-def _shut_down(service: Service) -> None:
+def shut_down(service: Service) -> None:
     service.request("POST", "/_local/shutdown")
     os.waitpid(service.facts["pid"], 0)
 
 
-def _start(service: Service) -> float:
+def start_again(service: Service) -> float:
     """Start a service that was shut down; seconds until it is ready."""
     again = start_service(installed_service(), service.home)
     service.facts = again.facts
@@ -83,7 +83,7 @@ def _start(service: Service) -> float:
     return again.ready_seconds
 
 
-def _copy_job(service: Service, name: str, number: int) -> None:
+def copy_job(service: Service, name: str, number: int) -> None:
     """So many records more like that of the job `name`; the service must not run."""
     columns = "key, kind, parent, version, modified, body, internal, active"
     with contextlib.closing(sqlite3.connect(service.home / "state.db")) as db:
@@ -100,7 +100,7 @@ def _copy_job(service: Service, name: str, number: int) -> None:
         db.commit()
 
 
-def _make(service: Service, name: str, state: str) -> None:
+def make_job(service: Service, name: str, state: str) -> None:
     service.arm("PUT", f"{_JOBS}/{name}", job(service, "true"))
     service.wait(f"{_JOBS}/{name}", lambda found: found["properties"]["executionState"] == state)
 
@@ -108,23 +108,23 @@ def _make(service: Service, name: str, state: str) -> None:
 def starts(rounds: int) -> list[Row]:
     """A service that starts again: with nothing, with very many ended jobs, with many queued ones as well."""
     with service_alone(1) as service:
-        _make(service, "one-ended", "succeeded")
+        make_job(service, "one-ended", "succeeded")
         service.arm("PATCH", "bench/clusters/one", {"properties": {"scaleSettings": scale(0)}})
         service.wait("bench/clusters/one", lambda found: found["properties"]["currentNodeCount"] == 0)
-        _make(service, "one-queued", "queued")
+        make_job(service, "one-queued", "queued")
 
         def again() -> float:
             seconds = []
             for _ in range(rounds):
-                _shut_down(service)
-                seconds.append(_start(service))
+                shut_down(service)
+                seconds.append(start_again(service))
             return statistics.median(seconds)
 
         floor, rows = again(), []
         for name, number in (("ended", ENDED), ("queued", QUEUED)):
-            _shut_down(service)
-            _copy_job(service, f"one-{name}", number)
-            _start(service)
+            shut_down(service)
+            copy_job(service, f"one-{name}", number)
+            start_again(service)
             figure = again()
             what = f"start with {number:,} {name} jobs{' more' if rows else ''}"
             peer = f"{milliseconds(floor)} with one"
@@ -138,11 +138,11 @@ def deletions() -> list[Row]:
     rows = []
     for name, state in (("ended", "succeeded"), ("queued", "queued")):
         with service_alone(1 if state == "succeeded" else 0) as service:
-            _make(service, f"one-{name}", state)
-            _shut_down(service)
-            _copy_job(service, f"one-{name}", QUEUED)
+            make_job(service, f"one-{name}", state)
+            shut_down(service)
+            copy_job(service, f"one-{name}", QUEUED)
             floor = _remove_rows(service.home / "state.db")
-            _start(service)
+            start_again(service)
             rest, waits = _at_rest(service), _Waits()
             with waits.of(service):
                 began = time.perf_counter()
@@ -172,7 +172,7 @@ def _remove_rows(database: Path) -> float:
 def file_pages(rounds: int) -> list[Row]:
     """Output of a job that wrote very many files, a page of 1,000 at a time."""
     with service_alone(1) as service:
-        _make(service, "files", "succeeded")
+        make_job(service, "files", "succeeded")
         folder = output_of(service, service.arm("GET", f"{_JOBS}/files"))
         for number in range(FILES):
             os.close(os.open(folder / f"f{number:06}", os.O_CREAT | os.O_WRONLY, 0o600))

@@ -55,9 +55,12 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
     assert "azext_batchai/service/__main__.py" in names
     assert "azext_batchai/py.typed" in names
     assert "azext_batchai/schemas/job.json" in names
-    assert not [name for name in names if not re.search(r"\.(py|json|typed)$|\.dist-info/", name)]  # nothing compiled
-    for module in (CHECKOUT / "azext_batchai").rglob("*.py"):
-        assert module.relative_to(CHECKOUT).as_posix() in names
+    static = "azext_batchai/service/ui/static/"  # the page, with its libraries and their licences
+    others = [name for name in names if not name.startswith(static)]
+    assert not [name for name in others if not re.search(r"\.(py|json|typed)$|\.dist-info/", name)]  # nothing compiled
+    for file in [*(CHECKOUT / "azext_batchai").rglob("*.py"), *(CHECKOUT / static).rglob("*.*")]:
+        assert file.relative_to(CHECKOUT).as_posix() in names
+    assert {f"{static}vendor/{name}.LICENSE" for name in ("idiomorph", "uPlot")} <= set(names)
     assert metadata["Requires-Python"] == ">=3.10"
     needed = {re.split(r"[<>=]", requirement)[0] for requirement in metadata.get_all("Requires-Dist") or []}
     assert needed == {"azure-mgmt-batchai", "msrest", "starlette", "uvicorn", "h11", "asyncssh", "azure-identity"}
@@ -145,7 +148,7 @@ def test_the_service_does_not_load_az(home: Path) -> None:
         "    m.name.endswith(('__main__', 'slurm.agent')) or importlib.import_module(m.name)\n"
         "print(sorted(n for n in sys.modules if n.startswith(('azure', 'knack', 'msrest'))\n"
         "             or (n.startswith('azext_batchai.') and not n.startswith('azext_batchai.service')\n"
-        "                 and n != 'azext_batchai._version')))"
+        "                 and not n.startswith('azext_batchai.formats') and n != 'azext_batchai._version')))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     # A namespace package's .pth file may put `azure` itself there at start-up; nothing of az is.

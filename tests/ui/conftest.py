@@ -57,13 +57,21 @@ def new_context(browser: Any, watch: browser_module.Watch) -> Iterator[Callable[
 
 
 @pytest.fixture
-def signed_in(
-    service: Service, new_context: Callable[..., Any], watch: browser_module.Watch
-) -> tuple[Any, str]:
+def sign_in(new_context: Callable[..., Any], watch: browser_module.Watch) -> Callable[[Service], Any]:
+    """`sign_in(service)`: a page in a context of its own that shows the overview of that service."""
+
+    def enter(service: Service, **options: Any) -> Any:
+        base = service.info["endpoint"]
+        watch.allow(base)
+        page = new_context(**options).new_page()
+        page.goto(invite(service)["address"])
+        page.wait_for_url(f"{base}/ui/")
+        return page
+
+    return enter
+
+
+@pytest.fixture
+def signed_in(service: Service, sign_in: Callable[[Service], Any]) -> tuple[Any, str]:
     """A page that shows the overview, and the address of the service."""
-    base = service.info["endpoint"]
-    watch.allow(base)
-    page = new_context().new_page()
-    page.goto(invite(service)["address"])
-    page.wait_for_url(f"{base}/ui/")
-    return page, base
+    return sign_in(service), service.info["endpoint"]

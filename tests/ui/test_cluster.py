@@ -61,7 +61,7 @@ def nodes(api: Api, name: str) -> list[dict[str, Any]]:
 
 
 def words_of(api: Api, name: str, flag: str = "-n") -> str:
-    return f"-g lab -w {api.workspace.rpartition('/')[2]} {flag} {name}"
+    return f"--subscription {SUBSCRIPTION} -g lab -w {api.workspace.rpartition('/')[2]} {flag} {name}"
 
 
 def links(answer: Answer) -> dict[str, str]:
@@ -95,18 +95,19 @@ def test_what_the_setup_task_said_is_shown_as_text_and_its_secret_not(visitor: V
     assert "not-for-the-page" not in page.text
     assert "Secrets, not shown: TOKEN" in page.shown
     assert "filler the end" in page.shown
-    assert "The last of 70 kB" in page.shown
+    assert "The last of 70 kB filler filler" in page.shown
     assert len(page.content) < 100_000
     assert "<script>alert" not in page.text
     assert f"az batchai cluster file list {words_of(lab, 'two', '-c')}" in page.shown
     file = links(page)["The file"]
+    assert "17" in visitor.get(file).text
     assert f"{lab.account}/files/share/" in file
     assert file.endswith(f"stderr-{nodes(lab, 'two')[0]['nodeId']}.txt")
 
 
 def test_mounts(visitor: Visitor, lab: Api) -> None:
     page = visitor.get(cluster(lab, "two"))
-    assert links(page)[f"{lab.account} / share"].endswith(f"/storage/{lab.account}/files/share")
+    assert f"{lab.account}" in visitor.get(links(page)[f"{lab.account} / share"]).shown
     assert "c2VjcmV0LWtleQ" not in page.text
 
 

@@ -232,6 +232,17 @@ def test_a_curve_appears_and_grows(signed_in: tuple[Any, str], experiment: Api) 
     file.unlink()
 
 
+def test_curves_appear_on_a_page_that_had_none(signed_in: tuple[Any, str], experiment: Api) -> None:
+    """The page of a job is open before there are metrics: what draws them is loaded when there are."""
+    page, base = signed_in
+    page.goto(f"{base}{elsewhere(experiment)}/jobs/runs")
+    assert not page.query_selector(".curves")
+    file = folder(experiment, "runs") / "metrics.jsonl"
+    file.write_text('{"step": 0, "loss": 8}\n', encoding="utf-8")
+    page.wait_for_selector(".curve canvas")
+    file.unlink()
+
+
 def test_filtering_as_one_types(signed_in: tuple[Any, str], experiment: Api) -> None:
     page, base = signed_in
     page.goto(f"{base}{elsewhere(experiment)}")

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from azext_batchai.formats import event_files, metrics
+from azext_batchai.service.arm.errors import bad_request
 from azext_batchai.service.engine.base import FileEntry, Volume
 from azext_batchai.service.store import Record
 from azext_batchai.service.ui import curves, job_metrics
@@ -95,15 +96,16 @@ def test_a_file_written_anew_is_read_anew(folder: Folder) -> None:
     assert folder.found().metrics == {}
 
 
-def test_much_is_read_in_pieces(folder: Folder) -> None:
-    folder.write("metrics.jsonl", lines(0, 100_000))
+def test_much_is_read_in_pieces(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_metrics, "_CHUNK", 1 << 16)
+    folder.write("metrics.jsonl", lines(0, 8_000))
     seen = []
     while True:
-        found = folder.found(piece=1 << 20)
+        found = folder.found(piece=1 << 16)
         seen.append(found.metrics["loss"][-1][0])
         if not found.reading:
             break
-    assert len(seen) > 2 and seen == sorted(seen) and seen[-1] == 99_999
+    assert len(seen) > 2 and seen == sorted(seen) and seen[-1] == 7_999
     assert folder.read < 2 * len(folder.content["metrics.jsonl"])
 
 
@@ -130,6 +132,26 @@ def test_files_without_steps_go_on_counting(folder: Folder) -> None:
 def test_what_no_float_holds_or_nests_too_deep(folder: Folder, content: str) -> None:
     folder.write("metrics.jsonl", content + '\n{"step": NaN, "loss": 3}\n{"loss": 1}\n')
     assert folder.found().metrics["loss"] == [(0, 1)]
+
+
+def test_what_is_left_out_is_said(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(job_metrics._MOST_FILES + 5):
+        folder.write(f"{number:03}.jsonl", f'{{"m{number}": 1}}\n')
+    found = folder.found()
+    assert len(found.metrics) == job_metrics._MOST_FILES
+    assert found.notes == ("Metrics are read from 50 of 55 files.",)
+    folder.content.clear()
+    folder.write("wide.jsonl", json.dumps({f"m{number}": 1 for number in range(1000)}))
+    found = folder.found()
+    assert len(found.metrics) == job_metrics._MOST_METRICS
+    assert found.notes == ("Not more than 200 metrics are shown.",)
+
+    def nowhere(service: Any, record: Record, name: str) -> Volume:
+        raise bad_request("It is on no mount root.")
+
+    monkeypatch.setattr(job_metrics, "volume_of", nowhere)
+    found = folder.found()
+    assert found.metrics == {} and found.notes[0] == "What lies in stdouterr cannot be seen from here."
 
 
 def test_memory_is_bounded(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

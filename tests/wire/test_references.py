@@ -10,6 +10,7 @@ from harness.sandbox import CHECKOUT
 
 WIRE = (CHECKOUT / "docs" / "wire.md").read_text(encoding="utf-8")
 PROMISES = (CHECKOUT / "docs" / "promises.md").read_text(encoding="utf-8")
+UI = (CHECKOUT / "docs" / "ui.md").read_text(encoding="utf-8")
 ROOMS = ("azext_batchai", "tests", "benchmarks", "demo", "docs", ".ci")
 SECTION = re.compile(r"wire\.md\s+(\d+(?:\.\d+)?(?:(?:,|\s+to|\s+and)\s+\d+(?:\.\d+)?)*)")
 PROMISE = re.compile(r"\bP(\d{1,2})\b")
@@ -50,7 +51,7 @@ def test_rows_of_the_walkthrough_are_there() -> None:
     assert [reference for reference in numbers(ROW) if reference[1] not in rows] == []
 
 
-@pytest.mark.parametrize("text", [WIRE, PROMISES], ids=["wire.md", "promises.md"])
+@pytest.mark.parametrize("text", [WIRE, PROMISES, UI], ids=["wire.md", "promises.md", "ui.md"])
 def test_tests_that_the_documents_name_are_there(text: str) -> None:
     named = set(TEST.findall(text))
     assert len(named) > 20

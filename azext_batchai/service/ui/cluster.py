@@ -36,7 +36,8 @@ class Cluster:
     body: dict[str, Any]
     record: Record
     controller: ClusterController | None
-    names: tuple[str, str, str]
+    scope: tuple[str, ...]  # of an `az batchai` line
+    workspace: str
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -45,8 +46,7 @@ class Cluster:
 
     def where(self, name: str = "-n") -> tuple[str, ...]:
         """The flags that name it in `az batchai`."""
-        group, workspace, cluster = self.names
-        return "-g", group, "-w", workspace, name, cluster
+        return *self.scope, "-w", self.workspace, name, self.body["name"]
 
     def words(self, verb: str) -> tuple[str, ...]:
         """`az batchai cluster VERB` for it."""
@@ -61,7 +61,7 @@ async def find(view: View) -> Cluster:
     record = view.service.store.get(key_of(body["id"]))
     assert record
     controller = view.service.fleet.get(record.key)
-    return Cluster(path, view.address(body["id"]), body, record, controller, (group, workspace, body["name"]))
+    return Cluster(path, view.address(body["id"]), body, record, controller, view.scope(group), workspace)
 
 
 async def page(view: View) -> Page:
@@ -87,7 +87,7 @@ async def page(view: View) -> Page:
                 more=node_chart.links(cluster.address, span),
             ),
             _jobs(view, cluster),
-            await _node(view, cluster, node) if node else None,
+            _login(cluster, node) if node else None,
             await cluster_setup.section(view, cluster.record, node, cluster.where("-c")),
             cluster_setup.mounts(view, cluster.properties),
             None if deleting else _actions(view, cluster),
@@ -169,8 +169,8 @@ def _count(number: int, what: str) -> str:
     return f"{number} job{'' if number == 1 else 's'} {what}{first}"
 
 
-async def _node(view: View, cluster: Cluster, node: cluster_nodes.NodeRow) -> Html:
-    """What one does with a single node."""
+def _login(cluster: Cluster, node: cluster_nodes.NodeRow) -> Html:
+    """How one logs in to a node."""
     user, where = cluster.properties["userAccountSettings"]["adminUserName"], cluster.where("-c")
     lines: list[Child] = []
     if node.port:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.model.mount_paths import below_root
 from azext_batchai.service.storage.layout import parse_file_share_url
 from azext_batchai.service.store import Record
-from azext_batchai.service.ui import addresses, parts, setup_output
+from azext_batchai.service.ui import overview, parts, setup_output
 from azext_batchai.service.ui.cluster_nodes import NodeRow
 from azext_batchai.service.ui.html import Child, Html, element
 from azext_batchai.service.ui.view import View
@@ -93,7 +94,7 @@ def _reading(where: Sequence[str], node: NodeRow | None, prefix: str) -> tuple[s
 
 
 async def _output(view: View, cluster: Record, node: NodeRow) -> Child:
-    outputs = await setup_output.read(view.service, cluster, node.node_id)
+    outputs = await setup_output.read(view, cluster, node.node_id)
     if outputs is None:
         return parts.empty("Its output is where this page does not reach: log in to the node to read it.")
     if not outputs:
@@ -107,13 +108,17 @@ async def _output(view: View, cluster: Record, node: NodeRow) -> Child:
                 element("a", "The file", href=output.address) if output.address else None,
             ),
             element("p", f"The last of {parts.size(output.size)}", class_="about") if output.cut else None,
-            element("pre", output.text, tabindex="0", aria_label=output.name, role="region")
-            if output.text
-            else parts.empty("Nothing."),
+            _tail(output) if output.text else parts.empty("Nothing."),
             class_="output",
         )
         for output in outputs
     ]
+
+
+def _tail(output: setup_output.Output) -> Html:
+    """What is seen of it first is its end (cluster.css)."""
+    pre = element("pre", output.text)
+    return element("div", pre, class_="tail", tabindex="0", role="region", aria_label=output.name)
 
 
 def mounts(view: View, properties: Mapping[str, Any]) -> Html | None:
@@ -131,19 +136,22 @@ def _rows(view: View, volumes: Mapping[str, Any]) -> Iterable[tuple[Child, ...]]
         name: Child = share["azureFileUrl"]
         try:
             account, folder = parse_file_share_url(share["azureFileUrl"])
-            name = element("a", f"{account} / {folder}", href=addresses.storage(account, "files", folder))
+            name = element("a", f"{account} / {folder}", href=view.storage_address(account, "files", folder))
         except ValueError:
             pass
         modes = f"files {share['fileMode']}, folders {share['directoryMode']}"
         yield share["relativeMountPath"], "file share", name, modes
     for blobs in volumes.get("azureBlobFileSystems", ()):
         account, container = blobs["accountName"], blobs["containerName"]
-        name = element("a", f"{account} / {container}", href=addresses.storage(account, "blobs", container))
+        name = element("a", f"{account} / {container}", href=view.storage_address(account, "blobs", container))
         yield blobs["relativeMountPath"], "container", name, blobs.get("mountOptions")
     for reference in volumes.get("fileServers", ()):
-        server = reference["fileServer"]["id"]
-        folder = reference.get("sourceDirectory", "")
-        name = [element("a", server.rpartition("/")[2], href=view.address(server)), f" {folder}" if folder else None]
-        yield reference["relativeMountPath"], "file server", name, reference.get("mountOptions")
+        server = overview.sound(view.service, key_of(reference["fileServer"]["id"]))
+        name = reference["fileServer"]["id"].rpartition("/")[2]
+        if server:
+            name = element("a", name, href=view.address(server.body["id"]))  # the id as it was given has any case
+        folder = reference.get("sourceDirectory")
+        what: Child = [name, f" {folder}"] if folder else name
+        yield reference["relativeMountPath"], "file server", what, reference.get("mountOptions")
     for system in volumes.get("unmanagedFileSystems", ()):
         yield system["relativeMountPath"], "own command", element("code", system["mountCommand"]), None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from azext_batchai.service.store import DamagedRecord
 from azext_batchai.service.ui import curves, parts, plots
-from azext_batchai.service.ui.experiment_look import Look
+from azext_batchai.service.ui.experiment_look import Look, number_of_jobs
 from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.job_metrics import Found, MetricsReader
 from azext_batchai.service.ui.job_rows import Row
@@ -41,7 +41,9 @@ def _curves(look: Look) -> Html:
     number = len(_drawn(look))
     of = sum(bool(row.summaries) for row in look.fit)
     metric = look.wanted.metric
-    said = f"{number} jobs" if number == of else f"{number} of {of:,} jobs: those with the best {metric}"
+    said = number_of_jobs(number)
+    if number < of:
+        said = f"{number} of {number_of_jobs(of)}: those with the best {metric}"
     about = element("p", f"{said}. Drag over a part to look closer, double click for all of it.", class_="about")
     charts = curves.charts(f"{look.address}/curves", "curves", follows_search=True)
     return parts.section("Curves", about, charts, _values(look))
@@ -93,8 +95,8 @@ def _scatter(look: Look) -> Html | None:
     there = [row for row in look.best_first if parameter in row.parameters]
     shown = spread(there)
     title = f"{wanted.metric} by {parameter}"
-    if not shown:
-        return parts.section(title, parts.empty(f"No job has both {parameter} and {wanted.metric}."))
+    if len(shown) < 2:
+        return parts.section(title, parts.empty(f"Less than two jobs have both {parameter} and {wanted.metric}."))
     marks = [_mark(look, row, (row.parameters[parameter], _best(look, row))) for row in shown]
     x, y = _axes((parameter, wanted.metric), marks)
     return parts.section(title, _said(shown, there), plots.scatter(marks, x, y))
@@ -132,7 +134,7 @@ def spread(best_first: Sequence[Row]) -> Sequence[Row]:
 def _said(shown: Sequence[Row], of: Sequence[Row]) -> Html | None:
     if len(shown) == len(of):
         return None
-    said = f"{len(shown):,} of {len(of):,} jobs: the best {_BEST_MARKS}, and some from there down to the worst."
+    said = f"{len(shown):,} of {number_of_jobs(len(of))}: the best {_BEST_MARKS}, and some from there to the worst."
     return element("p", said, class_="about")
 
 

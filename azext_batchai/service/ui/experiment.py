@@ -12,7 +12,7 @@ from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.background import Background
 from azext_batchai.service.ui import addresses, comparison, curves, experiment_form, job_filter, parts, waiting
-from azext_batchai.service.ui.experiment_look import Look, look_at
+from azext_batchai.service.ui.experiment_look import Look, look_at, number_of_jobs
 from azext_batchai.service.ui.html import Child, Html, element, joined
 from azext_batchai.service.ui.job_filter import METRIC, PARAMETER
 from azext_batchai.service.ui.job_rows import Row
@@ -118,7 +118,7 @@ async def _jobs(look: Look) -> Html:
         return parts.section("Jobs", parts.empty("No job yet. Run one:"), line)
     if not look.fit:
         reset = _live(look.address, "Show all jobs")
-        return parts.section("Jobs", parts.empty(f"None of {len(look.all)} jobs fits. ", reset))
+        return parts.section("Jobs", parts.empty(f"None of {number_of_jobs(len(look.all))} fits. ", reset))
     rows = await asyncio.to_thread(job_filter.ordered, look.fit, wanted, now)
     pages = (len(rows) + _ROWS - 1) // _ROWS
     number = min(max(wanted.page, 1), pages)
@@ -127,10 +127,12 @@ async def _jobs(look: Look) -> Html:
     parameters, metrics = look.parameters[:_MOST_PARAMETERS], _columns(look)
     best, reasons = look.best, _Reasons(look)
     cells = [_cells(look, row, parameters, metrics, best, reasons, now) for row in shown]
-    of_all = f"{len(rows):,} jobs" if len(rows) == len(look.all) else f"{len(rows):,} of {len(look.all):,} jobs"
+    of_all = number_of_jobs(len(look.all))
+    if len(rows) < len(look.all):
+        of_all = f"{len(rows):,} of {of_all}"
     caption = of_all if pages == 1 else f"{first + 1:,} to {first + len(shown):,} of {of_all}"
     unread = look.rows.unread
-    note = parts.empty(f"Metrics of {unread:,} jobs are still being read.") if unread else None
+    note = parts.empty(f"Metrics are still being read, of {number_of_jobs(unread)}.") if unread else None
     table = parts.table(_heads(look, parameters, metrics), cells, caption, "jobs")
     return parts.section("Jobs", note, table, _pages(look, number, pages))
 
@@ -249,14 +251,14 @@ def _actions(look: Look) -> Html:
         look.view,
         "Terminate",
         f"{look.address}/terminate",
-        f"End the {going:,} jobs of {name} that run or wait?",
+        f"End what runs or waits of {name}: {number_of_jobs(going)}?",
         "experiment", "terminate", *of,
     )
     delete = parts.ask(
         look.view,
         "Delete",
         f"{look.address}/delete",
-        f"Delete {name} with its {len(look.all):,} jobs? What they have written to shares stays.",
+        f"Delete {name} with {number_of_jobs(len(look.all))}? What was written to shares stays.",
         "experiment", "delete", *of,
     )
     return element("div", terminate if going else None, delete, class_="actions")

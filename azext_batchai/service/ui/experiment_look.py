@@ -30,6 +30,10 @@ def search(wanted: Wanted) -> str:
     return f"?{urlencode(asked)}" if asked else ""
 
 
+def number_of_jobs(number: int) -> str:
+    return "1 job" if number == 1 else f"{number:,} jobs"
+
+
 @dataclass(frozen=True)
 class Look:
     """What the page shows: `all` the jobs, those that `fit`, and of these those with the metric that ranks."""

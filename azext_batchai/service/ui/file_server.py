@@ -106,13 +106,13 @@ def _mounted(view: View, body: dict[str, Any]) -> Html:
         "Mounting it",
         shown,
         element("p", "A cluster is made to mount it, at ", element("code", "$AZ_BATCHAI_MOUNT_ROOT/nfs"), ":"),
-        parts.command("cluster", "create", "-g", group, "-w", workspace, "-n", "CLUSTER", *flags),
+        parts.command("cluster", "create", *view.scope(group), "-w", workspace, "-n", "CLUSTER", *flags),
     )
 
 
 def _commands(view: View, body: dict[str, Any]) -> Html:
     group, workspace, name = view.names
-    words = ("-g", group, "-w", workspace, "-n", name)
+    words = (*view.scope(group), "-w", workspace, "-n", name)
     question = f"Delete the file server {name} with all that is on its disks?"
     address = view.address(body["id"], "delete")
     return parts.section(

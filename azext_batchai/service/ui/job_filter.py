@@ -26,6 +26,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 _DIGITS = re.compile(r"[0-9]+")
 _WIDTH = 12  # to which numbers in texts are filled up, so that they compare as numbers
 _COMPARED = 200  # characters of a text
+_LONGEST = 1000  # characters of what is asked for
 PARAMETER, METRIC = "p:", "m:"  # before the names of columns
 
 
@@ -95,9 +96,9 @@ class Wanted:
         page = query.get("page", "")
         state, goal = query.get("state", ""), query.get("goal", "")
         return cls(
-            name=query.get("name", "").strip(),
+            name=query.get("name", "")[:_LONGEST].strip(),
             state=state if state in STATES else "",
-            where=query.get("where", ""),
+            where=query.get("where", "")[:_LONGEST],
             sort=query.get("sort", ""),
             page=int(page) if page.isascii() and page.isdigit() and len(page) < 9 and int(page) else 1,
             view="compare" if query.get("view") == "compare" else "",

@@ -16,7 +16,7 @@ from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.engine.base import FileEntry, Files, Volume
 from azext_batchai.service.resources.output_files import volume_of
 from azext_batchai.service.service import Service
-from azext_batchai.service.store import Record
+from azext_batchai.service.store import Record, StateError
 from azext_batchai.service.ui.series import Curve, Point, thinned
 
 PIECE = 8 << 20  # bytes of one job that are read at most at once
@@ -137,7 +137,7 @@ async def _listed(
     for directory in ["stdouterr", *(one["id"] for one in record.properties.get("outputDirectories", ()))]:
         try:
             volume = volume_of(service, record, directory)
-        except ArmError:
+        except (ArmError, StateError):
             notes.append(f"What lies in {directory} cannot be seen from here.")
             continue
         folders = ["."]

@@ -205,6 +205,7 @@ class JobRows:
         if not row or not record:
             self.rows.pop(key, None)
             return
+        row.read_at = now  # what cannot be read is not tried again and again
         found = await self._reader.read(self._service, record, _POINTS)
         row = self.rows.get(key, row)  # it may have been put anew meanwhile
         row.summaries = {name: Summary.of(points) for name, points in found.metrics.items()}

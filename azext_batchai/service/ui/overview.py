@@ -125,12 +125,17 @@ def _job(service: Service, job: Record) -> dict[str, Any]:
 
 
 def scale_text(settings: dict[str, Any] | None) -> str:
-    """`2 nodes`, `0 to 4 nodes`."""
+    """`1 node`, `0 to 4 nodes`."""
     if not settings:
         return ""
     if "manual" in settings:
-        return f"{settings['manual']['targetNodeCount']} nodes"
-    return f"{settings['autoScale']['minimumNodeCount']} to {settings['autoScale']['maximumNodeCount']} nodes"
+        return _nodes(settings["manual"]["targetNodeCount"])
+    auto = settings["autoScale"]
+    return f"{auto['minimumNodeCount']} to {_nodes(auto['maximumNodeCount'])}"
+
+
+def _nodes(number: int) -> str:
+    return f"{number} node{'' if number == 1 else 's'}"
 
 
 def cells(nodes: list[dict[str, Any]]) -> Html:

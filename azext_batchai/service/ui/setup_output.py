@@ -13,7 +13,7 @@ from azext_batchai.service.resources.output_files import mounted
 from azext_batchai.service.service import Service
 from azext_batchai.service.storage.layout import BLOBS, FILES, LOGS
 from azext_batchai.service.store import Record
-from azext_batchai.service.ui import addresses
+from azext_batchai.service.ui.view import View
 
 _LAST_BYTES = 16 << 10
 _NODE_LOGS = ("$AZ_BATCHAI_NODE_LOG_DIR", "${AZ_BATCHAI_NODE_LOG_DIR}")
@@ -33,9 +33,10 @@ class Output:
         return self.size > _LAST_BYTES
 
 
-async def read(service: Service, cluster: Record, node_id: str) -> list[Output] | None:
+async def read(view: View, cluster: Record, node_id: str) -> list[Output] | None:
     """stdout and stderr of the setup task on a node; None where the page cannot reach them."""
     task = cluster.properties["nodeSetup"]["setupTask"]
+    service = view.service
     place = _place(service, cluster, node_id, task["stdOutErrPathPrefix"], task["stdOutErrPathSuffix"])
     if not place:
         return None
@@ -47,7 +48,7 @@ async def read(service: Service, cluster: Record, node_id: str) -> list[Output] 
         except (OSError, ValueError):  # not written yet, or its volume is gone
             continue
         size, text = await asyncio.to_thread(_end, file)
-        found.append(Output(name, text, size, _page(*place, name)))
+        found.append(Output(name, text, size, _page(view, *place, name)))
     return found
 
 
@@ -66,11 +67,12 @@ def _end(file: BinaryIO) -> tuple[int, str]:
     with file:
         size = os.fstat(file.fileno()).st_size
         file.seek(max(size - _LAST_BYTES, 0))
-        return size, file.read(_LAST_BYTES).decode("utf-8", "replace")
+        text = file.read(_LAST_BYTES).decode("utf-8", "replace")
+    return size, text.partition("\n")[2] or text if size > _LAST_BYTES else text  # whole lines, if there are any
 
 
-def _page(volume: Volume, folder: str, name: str) -> str:
+def _page(view: View, volume: Volume, folder: str, name: str) -> str:
     if volume.service not in (FILES, BLOBS):
         return ""
     path = posixpath.normpath(posixpath.join(volume.directory, folder, name))
-    return addresses.storage(volume.account, volume.service, volume.name, *path.split("/"))
+    return view.storage_address(volume.account, volume.service, volume.name, *path.split("/"))

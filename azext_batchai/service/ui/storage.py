@@ -19,7 +19,7 @@ from azext_batchai.service.storage import content
 from azext_batchai.service.storage.faults import StorageFault
 from azext_batchai.service.storage.layout import BLOBS, FILES, StorageLayout
 from azext_batchai.service.storage.tree import Entry, Tree
-from azext_batchai.service.ui import addresses, parts, preview
+from azext_batchai.service.ui import parts, preview
 from azext_batchai.service.ui.html import Child, Html, element, joined
 from azext_batchai.service.ui.view import Page, View
 
@@ -184,8 +184,7 @@ def _names_of(layout: StorageLayout, accounts: Sequence[str], most: int) -> dict
 
 
 def _address(view: View, *words: str) -> str:
-    other = "" if view.wire.subscription == view.service.subscription.lower() else view.wire.subscription
-    return addresses.storage(*words, other_subscription=other)
+    return view.storage_address(*words)
 
 
 def _card(view: View, account: dict[str, Any], names: dict[str, list[str]]) -> Html:

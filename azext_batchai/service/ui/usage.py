@@ -52,7 +52,7 @@ async def _quotas(view: View, location: str) -> Html:
         )
         if unused
         else None,
-        parts.command("list-usages", "-l", location, "-o", "table"),
+        parts.command("list-usages", *view.scope(), "-l", location, "-o", "table"),
     )
 
 

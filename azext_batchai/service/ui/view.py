@@ -52,6 +52,20 @@ class View:
         """The page of a Batch AI resource."""
         return addresses.of(resource_id, self.service.subscription, *more)
 
+    @property
+    def other_subscription(self) -> str:
+        """The subscription that is looked at, '' where it is the service's own."""
+        return "" if self.wire.subscription == self.service.subscription.lower() else self.wire.subscription
+
+    def storage_address(self, *words: str) -> str:
+        """The page of what `addresses.storage` names."""
+        return addresses.storage(*words, other_subscription=self.other_subscription)
+
+    def scope(self, group: str = "") -> tuple[str, ...]:
+        """The options of `az batchai` that say where something is: its subscription, its resource group."""
+        other = self.other_subscription
+        return (*(("--subscription", other) if other else ()), *(("-g", group) if group else ()))
+
 
 @dataclass(frozen=True)
 class Page:

@@ -37,7 +37,7 @@ async def page(view: View) -> Page:
             await _clusters(view, path, body["id"]),
             await _experiments(view, path, body["id"]),
             await _file_servers(view, path, body["id"]),
-            _commands(group, body["name"]),
+            _commands(view.scope(group), body["name"]),
         ),
         topics=(key_of(body["id"]),),
         trail=(("Overview", addresses.ROOT),),
@@ -128,13 +128,13 @@ def _link(view: View, item: dict[str, Any]) -> Html:
     return element("a", item["name"], href=view.address(item["id"]))
 
 
-def _commands(group: str, name: str) -> Html:
-    inside = ("-g", group, "-w", name)
+def _commands(scope: tuple[str, ...], name: str) -> Html:
+    inside = (*scope, "-w", name)
     return parts.section(
         "Commands",
-        parts.command("workspace", "show", "-g", group, "-n", name),
+        parts.command("workspace", "show", *scope, "-n", name),
         parts.command("cluster", "create", *inside, "-n", "CLUSTER", "-s", "STANDARD_D1", "--min", "0", "--max", "2"),
         parts.command("job", "run", *inside, "--", "python", "train.py"),
-        parts.command("workspace", "delete", "-g", group, "-n", name),
+        parts.command("workspace", "delete", *scope, "-n", name),
         id_="commands",
     )

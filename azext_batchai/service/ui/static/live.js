@@ -13,10 +13,18 @@ export function show(state, text) {
   }
 }
 
-// Parts with data-keep are their own module's; what is open stays open.
+// What the reader has changed on an element: attribute -> whether it differs from what the service said.
+const READERS = {
+  open: (node) => node.matches("details, dialog"),
+  value: (node) => node.matches("input, textarea") && node.value !== node.defaultValue,
+  checked: (node) => node.matches("input") && node.checked !== node.defaultChecked,
+  selected: (node) => node.matches("option") && node.selected !== node.defaultSelected,
+};
+
+// Parts with data-keep are their own module's.
 const callbacks = {
   beforeNodeMorphed: (old) => !(old instanceof Element && old.hasAttribute("data-keep")),
-  beforeAttributeUpdated: (name, node) => !(name === "open" && node.matches("details, dialog")),
+  beforeAttributeUpdated: (name, node) => !READERS[name]?.(node),
 };
 
 async function fetched() {
@@ -55,7 +63,22 @@ export async function refresh() {
   }
 }
 
+// A page that shows more than it did may need modules and styles that it did not name before.
+function load(page) {
+  for (const [kind, place] of [["link[rel=stylesheet]", "href"], ["script[src]", "src"]]) {
+    const there = new Set([...document.querySelectorAll(kind)].map((node) => node.getAttribute(place)));
+    for (const wanted of page.querySelectorAll(kind)) {
+      if (there.has(wanted.getAttribute(place))) continue;
+      const node = document.createElement(wanted.localName);
+      for (const { name, value } of wanted.attributes) node.setAttribute(name, value);
+      if (node.localName === "script") node.async = false; // in their order: libraries come first
+      document.head.append(node);
+    }
+  }
+}
+
 function put(page, main) {
+  load(page);
   decorate(main);
   window.Idiomorph.morph(document.getElementById("main"), document.adoptNode(main), {
     morphStyle: "outerHTML", ignoreActiveValue: true, callbacks,
