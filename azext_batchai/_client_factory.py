@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 _NO_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# Of --ids with several, az runs the command for each in a thread. Threads that import the SDK at once, whose packages
+# import each other, may find one half imported.
+_one_at_a_time = threading.Lock()
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -49,17 +53,19 @@ def is_local(cli_ctx: Any) -> bool:
 
 def batchai(cli_ctx: Any, _: Any = None) -> Any:
     """The SDK client of Batch AI."""
-    target = endpoint(cli_ctx)
-    if target.kind == "arm":
-        return _azure(cli_ctx)
-    if target.kind == "url":
-        return _elsewhere(cli_ctx, target.url)
-    return _embedded(cli_ctx)
+    with _one_at_a_time:
+        target = endpoint(cli_ctx)
+        if target.kind == "arm":
+            return _azure(cli_ctx)
+        if target.kind == "url":
+            return _elsewhere(cli_ctx, target.url)
+        return _embedded(cli_ctx)
 
 
 def embedded(cli_ctx: Any, _: Any = None) -> Any:
     """The SDK client of the embedded service, wherever other commands go."""
-    return _embedded(cli_ctx)
+    with _one_at_a_time:
+        return _embedded(cli_ctx)
 
 
 def workspaces(cli_ctx: Any, _: Any = None) -> Any:

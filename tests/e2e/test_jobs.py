@@ -236,3 +236,14 @@ def test_a_job_that_can_never_fit_says_why(service, az) -> None:
     assert "it needs 3 nodes, and cluster small is set to 1 at most" in shown.stderr
     table = az("batchai", "job", "show", *where, "-e", "exp", "-n", "never", "-o", "table")
     assert "queued" in table.output and "it needs 3 nodes" in table.stderr
+
+
+def test_several_ids(trainers: str) -> None:
+    """az runs the command for each in a thread, and all of these import the SDK for the first time."""
+    ids = []
+    for name in ("ids-1", "ids-2", "ids-3", "ids-4"):
+        made = ok(az.run("batchai", "experiment", "create", "-g", "research", "-w", trainers, "-n", name))
+        ids.append(made["id"])
+    done = az.run_process("batchai", "experiment", "show", "--ids", *ids)
+    assert (done.code, done.stderr) == (0, "")
+    assert sorted(found["id"] for found in done.json()) == sorted(ids)

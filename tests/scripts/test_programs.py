@@ -71,6 +71,34 @@ def test_a_sweep_with_a_file_server(home: Path, folder: Path) -> None:
     assert_nothing_is_left(home)
 
 
+def test_a_nightly_run_in_plain_sh(home: Path, folder: Path) -> None:
+    outcome = run("sh", "nightly.sh")
+    assert outcome.code == 0, outcome.stderr + outcome.output
+    lines = outcome.output.splitlines()
+    assert {"night1: epochs 1", "night2: epochs 2", f"night2: {PRINTED}", "night2\tsucceeded\t0"} <= set(lines)
+    assert lines[-5:] == ["no such job: 3", "STANDARD_D2", "c1 nightly", "2", "done, left: 0"]
+    assert_nothing_is_left(home)
+
+
+def test_clusters_and_jobs_by_their_ids(home: Path, folder: Path) -> None:
+    outcome = run("bash", "fleet.sh")
+    assert outcome.code == 0, outcome.stderr + outcome.output
+    lines = outcome.output.splitlines()
+    assert {"- c1", "- c2", "bad ended with 7", "sum is done", "failed 20", "done"} <= set(lines)
+    assert [line.split() for line in lines if "JobFailed" in line] == [["bad", "JobFailed"]]
+    assert lines[-1] == "gone: false"
+    assert "more than one exception" not in outcome.stderr
+    assert_nothing_is_left(home)
+
+
+def test_a_script_that_takes_what_is_there(home: Path, folder: Path) -> None:
+    outcome = run("bash", "retry.sh")
+    assert outcome.code == 0, outcome.stderr + outcome.output
+    lines = ["No such file or directory", "failed:1", "train 0", "once more: 1", "another size: 1", "nfs", "false"]
+    assert outcome.output.splitlines() == lines
+    assert_nothing_is_left(home)
+
+
 def test_by_hand_with_what_goes_wrong(home: Path, folder: Path) -> None:
     outcome = run("bash", "terminal.sh")
     assert outcome.code == 0, outcome.stderr + outcome.output

@@ -14,15 +14,13 @@ import fcntl
 import json
 import logging
 import os
-import secrets
-import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from azext_batchai.service import clock
 from azext_batchai.service.engine.base import TaskError
-from azext_batchai.service.engine.slurm import commands
+from azext_batchai.service.engine.slurm import batch_script, commands
 from azext_batchai.service.engine.slurm.commands import QueuedBlock, SlurmError
 from azext_batchai.service.engine.slurm.host import Greeting, SlurmHost
 from azext_batchai.service.engine.slurm.queue import SECONDS, SlurmQueue
@@ -37,19 +35,6 @@ _QUIET_SECONDS = 30.0  # between two looks at a block whose agents can all be re
 _FIRST_SECONDS = 3.0  # before Slurm is asked about a new block: free nodes have told of themselves by then
 _ENDING_SECONDS = 0.3  # from scancel to a look at what has become of it
 _AGENT_SECONDS = 120.0  # from a job that runs to agents that answer
-_NO_FOLDER = "batchai: SharedFolderMissing"
-
-_SCRIPT = """#!/bin/bash -l
-# A block of batchai's nodes: its agents run for as long as it is held (docs/slurm.md).
-umask 077
-PATH={path}:$PATH
-cd /
-{prologue}
-exec srun --ntasks-per-node=1 --overlap --no-kill --wait=0 --kill-on-bad-exit=0 --mpi=none --input=none --quiet \\
-    --export=ALL --chdir=/ /bin/sh -c {command}
-"""
-_COMMAND = """if [ "$(cat {nonce})" != {value} ]; then echo "{missing} on $SLURMD_NODENAME"; exit 96; fi
-exec {python} -B {agent} {folder} "$SLURM_PROCID" {interface}"""
 _REASONS = {
     "TIMEOUT": "its time limit was over",
     "PREEMPTED": "it was preempted",
@@ -98,7 +83,7 @@ class Block:
     def make(self, node_ids: Sequence[str]) -> None:
         """Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.folder / "nonce").write_text(secrets.token_hex(8), encoding="ascii")
+        batch_script.write_nonce(self.folder)
         temporary = self.folder / "block.new"
         temporary.write_text(json.dumps({"nodes": list(node_ids)}), encoding="utf-8")
         temporary.replace(self.folder / "block.json")
@@ -132,7 +117,8 @@ class Block:
         while True:
             if not self.job:
                 try:
-                    self.job = await self._submit(options, self._script(prologue, python, interface))
+                    script = batch_script.text(self.folder, self._programs, prologue, python, interface)
+                    self.job = await self._submit(options, script)
                 except SlurmError as exc:
                     if exc.unavailable:
                         self.waits_for = TaskError("SlurmUnavailable", "Slurm does not answer", {"Info": str(exc)})
@@ -156,20 +142,6 @@ class Block:
                 greeting.unlink()
             refusals += 1
             await asyncio.sleep(_REFUSED_SECONDS[min(refusals - 1, len(_REFUSED_SECONDS) - 1)])
-
-    def _script(self, prologue: str, python: str, interface: str) -> str:
-        nonce = self.folder / "nonce"
-        command = _COMMAND.format(
-            nonce=shlex.quote(str(nonce)),
-            value=nonce.read_text(encoding="ascii"),
-            missing=_NO_FOLDER,
-            python=shlex.quote(python),
-            agent=shlex.quote(str(self._programs / "agent.py")),
-            folder=shlex.quote(str(self.folder)),
-            interface=shlex.quote(interface),
-        )
-        path = shlex.quote(os.environ.get("PATH", os.defpath))
-        return _SCRIPT.format(path=path, prologue=prologue, command=shlex.quote(command))
 
     async def _submit(self, options: Sequence[str], script: str) -> int:
         """Raises SlurmError."""
@@ -257,7 +229,8 @@ class Block:
 
     def _raise_failure(self, entry: QueuedBlock | None) -> None:
         """Tell a job that could not start its agents from one that somebody took away: that is asked for again."""
-        if entry and (entry.state in ("FAILED", "COMPLETED", "OUT_OF_MEMORY") or _NO_FOLDER in self._output()):
+        ended = ("FAILED", "COMPLETED", "OUT_OF_MEMORY")
+        if entry and (entry.state in ended or batch_script.NO_FOLDER in self._output()):
             raise self._failure(entry)
 
     def _output(self) -> str:
@@ -268,9 +241,9 @@ class Block:
 
     def _failure(self, entry: QueuedBlock) -> TaskError:
         output, hosts = self._output(), ", ".join(sorted(entry.hosts))
-        if _NO_FOLDER in output or not (self.folder / "output").exists():
+        if batch_script.NO_FOLDER in output or not (self.folder / "output").exists():
             home = self.folder.parents[2]
-            node = output.partition(f"{_NO_FOLDER} on ")[2].split("\n")[0] or hosts
+            node = output.partition(f"{batch_script.NO_FOLDER} on ")[2].split("\n")[0] or hosts
             return TaskError(
                 "SharedFolderMissing",
                 "The state folder is not on a file system that the nodes share",
