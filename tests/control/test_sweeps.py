@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from azext_batchai.service.ui import waiting
 from harness.plane import EXPERIMENT, WORKSPACE, Plane
 
 OTHER = f"{WORKSPACE}/experiments/other"
@@ -29,6 +30,14 @@ async def test_the_next_starts_when_one_ends(plane: Plane) -> None:
     assert plane.state("x") == "running"
     await plane.end("b", exit_code=1)
     assert plane.states(*"abcd") == ["running", "failed", "running", "queued"]
+
+
+async def test_who_waits_for_the_limit_is_told(plane: Plane) -> None:
+    await plane.cluster(4)
+    await submit(plane, "abc")
+    job = plane.service.store.get(f"{EXPERIMENT}/jobs/c".lower())
+    assert job
+    assert waiting.reason(plane.service, job) == "its sweep runs 2 jobs at once, and 2 are running"
 
 
 async def test_an_auto_scale_cluster_has_no_more_nodes_than_may_be_used(plane: Plane) -> None:

@@ -53,8 +53,8 @@ def test_a_job_that_ran_on_two_sets_of_nodes() -> None:
 {at(31)} cmd is python train.py
 {at(40)} the job ended with exit code 3
 """
-    failed = job("failed", 41, startTime=at(30), endTime=at(41), exitCode=3)
-    found = steps(failed, "node n1 was preempted", [second, LOG])
+    ended = job("failed", 41, startTime=at(30), endTime=at(41), exitCode=3)
+    found = steps(ended, "node n1 was preempted", [second, LOG])
     assert shown(found)[3:] == [
         ("Running", 23, ""),
         ("Queued again", 0, "node n1 was preempted"),
@@ -77,7 +77,8 @@ def test_a_job_without_a_log() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["nonsense", f"{at(3)} <script>", "2026-13-77T99:99:99Z cmd is x", f"{at(1)} the job ended well"]
+    "line",
+    ["nonsense", f"{at(3)} <script>", "2026-13-77T99:99:99Z cmd is x", f"{at(1)} the job ended well"],
 )
 def test_what_a_job_writes_into_its_log_breaks_nothing(line: str) -> None:
     found = steps(job("running", 2, startTime=at(2)), "", [f"{line}\n" * 3, LOG])

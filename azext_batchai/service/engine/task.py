@@ -150,8 +150,8 @@ class Task:
             if not end:
                 raise _not_started(exc) from None
             return end
-        if not handle and await self._take_back(cookie):
-            return None  # its runner was killed before it could claim the start
+        if not handle:  # its runner has ended; killed before it could claim the start, perhaps
+            return await self.adopt()
         return await self._await(handle, cookie)
 
     async def _await(self, handle: Handle | None, cookie: str) -> TaskEnd | None:

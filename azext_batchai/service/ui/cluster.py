@@ -87,7 +87,7 @@ async def page(view: View) -> Page:
                 more=node_chart.links(cluster.address, span),
             ),
             _jobs(view, cluster),
-            await _node(view, cluster, node) if node else None,
+            _login(cluster, node) if node else None,
             await cluster_setup.section(view, cluster.record, node, cluster.where("-c")),
             cluster_setup.mounts(view, cluster.properties),
             None if deleting else _actions(view, cluster),
@@ -169,8 +169,8 @@ def _count(number: int, what: str) -> str:
     return f"{number} job{'' if number == 1 else 's'} {what}{first}"
 
 
-async def _node(view: View, cluster: Cluster, node: cluster_nodes.NodeRow) -> Html:
-    """What one does with a single node."""
+def _login(cluster: Cluster, node: cluster_nodes.NodeRow) -> Html:
+    """How one logs in to a node."""
     user, where = cluster.properties["userAccountSettings"]["adminUserName"], cluster.where("-c")
     lines: list[Child] = []
     if node.port:

@@ -78,7 +78,7 @@ def section(view: View, address: str, nodes: Sequence[NodeRow], span: str) -> Ht
     names = {node.job: _job(view, node.job) for node in nodes if node.job}
     cells = [{"id": node.node_id, "state": node.state, "job": _name(node.job)} for node in nodes]
     first = _first(view, len(nodes))
-    shown = nodes[first : first + _SHOWN]
+    shown = nodes[first : first + _SHOWN]  # noqa: E203
     has_hosts = any(node.host for node in nodes)
     rows = [
         [

@@ -86,7 +86,7 @@ class Output:
         if not path:
             return True
         parent, _, name = path.rpartition("/")
-        found = await self.entries(parent, _before(name), 1) if name else []
+        found = await self.entries(parent, _before(name), 1) if name and "\0" not in name else []
         return bool(found) and found[0].is_directory and found[0].name == name
 
     async def named(self, prefix: str, matches: Callable[[str], bool], most: int) -> list[FileEntry]:

@@ -91,11 +91,12 @@ class _Spare:
 
     def give(self, body: bytes, namespace: Namespace | None) -> int:
         """Its pid, when it has got the task; 0 where it is gone, or may not have got all of it."""
-        descriptors = namespace.descriptors if namespace else ()
+        message = struct.pack("!I", len(body)) + body
         with self._channel as channel:
             try:
-                socket.send_fds(channel, [struct.pack("!I", len(body))], descriptors)
-                channel.sendall(body)
+                sent = socket.send_fds(channel, [message], namespace.descriptors if namespace else ())
+                if sent < len(message):  # one who has all of it may be gone, or have closed its end, by now
+                    channel.sendall(message[sent:])
             except OSError:
                 return 0
         return self._pid
@@ -103,11 +104,13 @@ class _Spare:
 
 def _wait_for_task(channel: socket.socket) -> None:
     events = runner.prepare()
-    header, descriptors, _, _ = socket.recv_fds(channel, 4, 2)
-    body = _receive(channel, struct.unpack("!I", header)[0]) if len(header) == 4 else None
+    begun, descriptors, _, _ = socket.recv_fds(channel, 1 << 16, 2)
+    if len(begun) < 4:  # the launcher has ended
+        return
+    rest = _receive(channel, struct.unpack("!I", begun[:4])[0] - len(begun[4:]))
     channel.close()
-    if body is not None:  # else the launcher has ended
-        runner.become_runner(json.loads(body), Namespace(descriptors) if descriptors else None, events)
+    if rest is not None:
+        runner.become_runner(json.loads(begun[4:] + rest), Namespace(descriptors) if descriptors else None, events)
 
 
 def _receive_message(channel: socket.socket) -> bytes | None:
@@ -131,4 +134,6 @@ def _receive(channel: socket.socket, size: int) -> bytes | None:
 if __name__ == "__main__":
     runner.set_name(b"batchai-launch")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serve(socket.socket(fileno=int(sys.argv[1])), Namespaces())
+    mounts = runner.Mounts()
+    mounts.watch()
+    serve(socket.socket(fileno=int(sys.argv[1])), Namespaces(mounts))

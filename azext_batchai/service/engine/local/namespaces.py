@@ -10,6 +10,10 @@ import os
 import select
 import signal
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from azext_batchai.service.engine.local.runner import Mounts
 
 _MOST = 64  # kept at the same time, each by two descriptors at most
 _SECONDS = 5.0  # for one to be made
@@ -34,16 +38,14 @@ class Namespace:
 class Namespaces:
     """Those of the nodes whose tasks were started last, as long as nothing is mounted or unmounted on the machine."""
 
-    def __init__(self) -> None:
-        self._mounts = b""
+    def __init__(self, mounts: Mounts) -> None:
+        self._mounts = mounts
         self._kept: dict[tuple[str, ...], Namespace] = {}
 
     def of(self, program: Sequence[str]) -> Namespace:
         """The namespace in which `program` runs what is appended to it. Raises OSError."""
-        mounts = _mounts()
-        if mounts != self._mounts:  # where mounts are private those that are kept know nothing of it
+        if self._mounts.changed():  # where mounts are private those that are kept know nothing of it
             self.close()
-            self._mounts = mounts
         key = tuple(program)
         found = self._kept.pop(key, None) or _make(key)
         self._kept[key] = found  # the last one now
@@ -54,11 +56,6 @@ class Namespaces:
     def close(self) -> None:
         while self._kept:
             self._kept.popitem()[1].close()
-
-
-def _mounts() -> bytes:
-    with open("/proc/self/mountinfo", "rb", buffering=0) as file:
-        return file.readall()
 
 
 def _make(program: tuple[str, ...]) -> Namespace:

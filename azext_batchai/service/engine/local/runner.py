@@ -270,7 +270,7 @@ def _run(request: Json, namespace: Namespace | None, events: Events) -> Json:
     """Start the command, wait for it, leave no process of it behind."""
     relays = _relays(request)
     result: Json = {}
-    mounts = _Mounts()
+    mounts = Mounts()
     pid = 0
     folder = os.open(request["folder"], os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -357,7 +357,7 @@ class _NotStarted(Exception):
     """Why the command cannot be started."""
 
 
-class _Mounts:
+class Mounts:
     """Whether anything is mounted or unmounted from a moment on, where this process is."""
 
     def __init__(self) -> None:
@@ -365,14 +365,16 @@ class _Mounts:
         self._poll = select.poll()
 
     def watch(self) -> None:
+        """Begin with it. Raises OSError."""
         self._file = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         self._poll.register(self._file, select.POLLPRI)
 
     def changed(self) -> bool:
+        """Since the last time that this was asked."""
         return self._file >= 0 and bool(self._poll.poll(0))
 
 
-def _start(request: Json, namespace: Namespace | None, mounts: _Mounts) -> int:
+def _start(request: Json, namespace: Namespace | None, mounts: Mounts) -> int:
     """Start the command, by posix_spawn: it copies nothing of this process. Raises _NotStarted."""
     argv, cwd = list(request["argv"]), request["cwd"]
     environment = {**request["environment"], TASK_VARIABLE: request["cookie"]}

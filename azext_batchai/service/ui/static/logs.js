@@ -27,6 +27,23 @@ function size(bytes) {
   return `${bytes.toFixed(1)} TB`;
 }
 
+// What was fetched may be more rows than are shown at once: the rest is fetched when somebody goes there.
+function lastRows(chunk, most) {
+  if (chunk.rows.length > most) {
+    chunk.rows = chunk.rows.slice(-most);
+    [[chunk.from]] = chunk.rows;
+  }
+  return chunk;
+}
+
+function firstRows(chunk, most) {
+  if (chunk.rows.length > most) {
+    [chunk.to] = chunk.rows[most];
+    chunk.rows = chunk.rows.slice(0, most);
+  }
+  return chunk;
+}
+
 class Log {
   constructor(node) {
     this.source = node.dataset.source;
@@ -40,6 +57,7 @@ class Log {
     this.detached = false; // the end is not shown: what comes is not, either
     this.ended = false;
     this.busy = false;
+    this.scrollTop = 0;
     this.attempt = 0; // what was asked for before the view became another one is not for it
     this.build(node);
     this.connect();
@@ -217,8 +235,8 @@ class Log {
       if (this.following) this.trimTop();
       else this.detach(); // somebody reads: nothing is taken away from under them
     }
-    if (this.following) this.pane.scrollTop = this.pane.scrollHeight;
     this.tell();
+    this.scrollTo(this.following ? this.pane.scrollHeight : this.pane.scrollTop);
   }
 
   // A screen reader reads what comes slowly, and is spared the rest.
@@ -272,9 +290,9 @@ class Log {
     this.earlier.hidden = !places.some((place) => place.first > 0);
     this.later.hidden = !this.detached;
     const total = places.reduce((sum, place) => sum + place.size, 0);
-    const number = this.rows.length.toLocaleString("en");
+    const number = `${this.rows.length.toLocaleString("en")} line${this.rows.length === 1 ? "" : "s"}`;
     const what = this.detached ? "the end is not shown" : this.ended ? "the job has ended" : "live";
-    this.state.textContent = this.rows.length ? `${number} lines of ${size(total)}; ${what}` : "";
+    this.state.textContent = this.rows.length ? `${number} of ${size(total)}; ${what}` : "";
   }
 
   // Where the reader is
@@ -284,14 +302,20 @@ class Log {
     this.follow.setAttribute("aria-pressed", String(following));
     if (!following) return;
     if (this.detached) this.restart();
-    else this.pane.scrollTop = this.pane.scrollHeight;
+    else this.scrollTo(this.pane.scrollHeight);
+  }
+
+  // What moves here was not moved by the reader.
+  scrollTo(top) {
+    this.pane.scrollTop = top;
+    this.scrollTop = this.pane.scrollTop;
   }
 
   scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.pane;
     const below = scrollHeight - clientHeight - scrollTop;
-    if (scrollHeight <= clientHeight) return;
-    const up = scrollTop < (this.scrollTop ?? 0);
+    if (scrollTop === this.scrollTop) return;
+    const up = scrollTop < this.scrollTop;
     this.scrollTop = scrollTop;
     if (up && below > 4 && this.following) this.setFollowing(false);
     if (!up && below <= 4 && !this.detached && !this.following) this.setFollowing(true);
@@ -330,26 +354,30 @@ class Log {
       if (!current()) return;
       const height = this.pane.scrollHeight;
       const top = this.pane.scrollTop;
-      const rows = chunks.flatMap((chunk) => this.rowsOf(chunk));
+      const most = Math.ceil(MOST / 2 / Math.max(files.length, 1));
+      const rows = chunks.flatMap((chunk) => this.rowsOf(lastRows(chunk, most)));
       for (const chunk of chunks) this.places.get(chunk.file).first = chunk.from;
       this.list.prepend(...rows.map((row) => row.node));
       this.rows = [...rows, ...this.rows];
       this.setFollowing(false);
       this.earlier.hidden = !files.some((file) => this.places.get(file).first > 0);
-      this.pane.scrollTop = top + this.pane.scrollHeight - height;
+      const below = this.pane.scrollHeight - height;
       this.trimBottom();
       this.tell();
+      this.scrollTo(top + below);
     });
   }
 
   loadLater() {
     return this.once(async (current) => {
+      if (!this.detached) return;
       const files = this.shown();
       const chunks = await Promise.all(files.map((file) => this.fetched(
         "range", new URLSearchParams({ file, from: this.places.get(file).last }))));
       if (!current()) return;
       let more = false;
       for (const chunk of chunks) {
+        firstRows(chunk, Math.ceil(MOST / 2 / chunks.length));
         Object.assign(this.places.get(chunk.file), { last: chunk.to, size: chunk.size });
         more ||= chunk.rows.length > 0 && chunk.to < chunk.size;
         const rows = this.rowsOf(chunk);
@@ -359,12 +387,13 @@ class Log {
       const height = this.pane.scrollHeight;
       const top = this.pane.scrollTop;
       this.trimTop();
-      this.pane.scrollTop = top + this.pane.scrollHeight - height;
       if (!more) {
         this.detached = false;
         this.connect();
       }
+      const above = height - this.pane.scrollHeight;
       this.tell();
+      this.scrollTo(top - above);
     });
   }
 
@@ -422,7 +451,7 @@ class Log {
       this.rank.value = `=${rank}`;
       this.stream.value = stream;
       this.setFollowing(false);
-      const rows = [...this.rowsOf(head), ...this.rowsOf(tail)];
+      const rows = [...this.rowsOf(lastRows(head, MOST / 4)), ...this.rowsOf(firstRows(tail, MOST / 2))];
       this.rows = rows;
       this.places.set(file, { first: head.from, last: tail.to, size: tail.size });
       this.list.append(...rows.map((row) => row.node));
@@ -432,8 +461,7 @@ class Log {
       if (!hit) return;
       hit.classList.add("hit");
       this.pane.focus({ preventScroll: true });
-      this.pane.scrollTop = hit.offsetTop - this.pane.offsetTop - this.pane.clientHeight / 3;
-      this.scrollTop = this.pane.scrollTop;
+      this.scrollTo(hit.offsetTop - this.pane.offsetTop - this.pane.clientHeight / 3);
       this.pane.scrollIntoView({ block: "nearest" });
     });
   }
