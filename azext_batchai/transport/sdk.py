@@ -49,7 +49,7 @@ def _import_msrest_in_part() -> None:
 def _frugal(deserializer: Any) -> Any:
     """The class of `msrest` that imports its clients only for what no pipeline has read yet."""
 
-    class Deserializer(deserializer):  # type: ignore[misc]
+    class Deserializer(deserializer):  # type: ignore[misc]  # pylint: disable=too-few-public-methods
         @staticmethod
         def _unpack_content(raw_data: Any, content_type: str | None = None) -> Any:
             read = getattr(raw_data, "context", None) or {}
