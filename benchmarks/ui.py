@@ -104,7 +104,7 @@ def _live(browser: Any, service: Service) -> list[Row]:
             shown = page.evaluate("seen => seen.shown", seen) / 1000
             if number >= 0:  # the first ones warm up
                 lags.append(max(shown - answered, 0.0))
-        time.sleep(2)
+        time.sleep(6)  # the page rests for 5 s at most before it looks once more
         pid = service.facts["pid"]
         before = cpu_ticks(pid)
         time.sleep(10)

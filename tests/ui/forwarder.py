@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_PATIENCE_SECONDS = 5.0  # for threads, which do not outlive the process in any case
+
 
 @contextmanager
 def forwarded(port: int, host: str = "127.0.0.1") -> Iterator[int]:
@@ -16,7 +18,7 @@ def forwarded(port: int, host: str = "127.0.0.1") -> Iterator[int]:
         thread.start()
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        thread.join(_PATIENCE_SECONDS)
 
 
 def _serve(listener: socket.socket, port: int) -> None:
@@ -36,7 +38,7 @@ def _serve(listener: socket.socket, port: int) -> None:
         with contextlib.suppress(OSError):
             one.shutdown(socket.SHUT_RDWR)
     for pump in pumps:
-        pump.join()
+        pump.join(_PATIENCE_SECONDS)
     for one in open_ones:
         one.close()
 
