@@ -274,22 +274,7 @@ def _form(
         action=view.address(cluster.body["id"], "scale"),
         data_line=parts.line(*words),
     )
-    return element(
-        "div",
-        element("button", f"{verb}…", type="button", popovertarget=name),
-        element(
-            "div",
-            element("p", question, id=f"{name}-question"),
-            form,
-            id=name,
-            popover=True,
-            role="dialog",
-            aria_labelledby=f"{name}-question",
-            class_="ask",
-            data_keep=True,
-        ),
-        class_="asking",
-    )
+    return parts.question_box(name, f"{verb}…", question, form, keep=True)
 
 
 async def scale(view: View) -> Redirect:

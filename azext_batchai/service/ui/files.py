@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from starlette.responses import Response
 
-from azext_batchai.service import clock
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.engine.base import FileEntry
 from azext_batchai.service.store import Record
 from azext_batchai.service.ui import job_place, parts, preview
-from azext_batchai.service.ui.html import Html, element, joined
+from azext_batchai.service.ui.html import Html, element
 from azext_batchai.service.ui.job_place import Output
+from azext_batchai.service.ui.listing import MOST, Name, listing, quoted
 from azext_batchai.service.ui.view import Page, View
 
-_MOST_ENTRIES = 200
 _LOOK_SECONDS = 5  # nothing tells of files that change
 _REFRESHING = "again.js"
 
@@ -32,9 +31,9 @@ async def page(view: View) -> Page:
     styles = (preview.STYLE, "storage.css")
     if await output.is_folder(path):
         after = unquote(view.query.get("after", ""), errors="surrogateescape")
-        entries = await output.entries(path, after, _MOST_ENTRIES + 1)
-        body, is_folder = _listing(here, entries), True
-        scripts = (_REFRESHING,) if len(entries) <= _MOST_ENTRIES else ()
+        entries = await output.entries(path, after, MOST + 1)
+        body, is_folder = listing(here, _names(entries), "There is nothing here yet."), True
+        scripts = (_REFRESHING,) if len(entries) <= MOST else ()
     else:
         with await output.open(path) as file:
             head, size = await asyncio.to_thread(lambda: (preview.head_of(file), os.fstat(file.fileno()).st_size))
@@ -68,41 +67,12 @@ async def raw(view: View) -> Response:
     return preview.raw(await output.open(path), path, view.headers)
 
 
-def _listing(here: str, entries: list[FileEntry]) -> Html:
-    if not entries:
-        return parts.empty("There is nothing here yet.")
-    shown = entries[:_MOST_ENTRIES]
-    rows = [
-        (
-            element("a", element("bdi", preview.legible(entry.name)), href=f"{here}/{_quoted(entry.name)}"),
-            "folder" if entry.is_directory else parts.size(entry.size),
-            None if entry.is_directory else parts.moment(_changed(entry.modified)),
-        )
-        for entry in shown
-    ]
-    more = len(entries) > len(shown)
-    caption = f"{len(shown)} names, and there are more" if more else f"{len(shown)} name{'s' * (len(shown) != 1)}"
-    # Quoted twice: names may be bytes that are no text.
-    following = f"{here}?after={quote(_quoted(shown[-1].name))}"
-    return joined(
-        parts.table(("Name", "Size", "Changed"), rows, caption, "files"),
-        element("p", element("a", "Next page", href=following, rel="next")) if more else None,
-    )
-
-
-def _changed(seconds: float) -> str | None:
-    try:
-        return clock.wire_from_epoch(seconds)
-    except (ValueError, OverflowError, OSError):  # a job can give its files any time
-        return None
-
-
-def _quoted(text: str) -> str:
-    return quote(text, safe="", errors="surrogateescape")
+def _names(entries: list[FileEntry]) -> list[Name]:
+    return [Name(one.name, one.name, one.is_directory, one.size, one.modified) for one in entries]
 
 
 def _joined(directory: str, path: str) -> str:
-    return "/".join(map(_quoted, (directory, *path.split("/")) if path else (directory,)))
+    return "/".join(map(quoted, (directory, *path.split("/")) if path else (directory,)))
 
 
 def _trail(view: View, record: Record, directory: str, path: str) -> tuple[tuple[str, str], ...]:

@@ -114,19 +114,24 @@ def ask(view: View, verb: str, address: str, question: str, *words: str) -> Html
         action=address,
         class_="actions",
     )
+    return question_box(name, f"{verb}…", question, command(*words), form)
+
+
+def question_box(name: str, button: str, question: str, *body: Child, keep: bool = False) -> Html:
+    """A button that opens a question; `keep`: what is typed there stays while the page follows what happens."""
     return element(
         "div",
-        element("button", f"{verb}…", type="button", popovertarget=name),
+        element("button", button, type="button", popovertarget=name),
         element(
             "div",
             element("p", question, id=f"{name}-question"),
-            command(*words),
-            form,
+            body,
             id=name,
             popover=True,
             role="dialog",
             aria_labelledby=f"{name}-question",
             class_="ask",
+            data_keep=keep,
         ),
         class_="asking",
     )

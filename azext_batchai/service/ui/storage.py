@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from starlette.responses import Response
 
-from azext_batchai.service import clock
 from azext_batchai.service.arm.errors import ArmError
 from azext_batchai.service.arm.ids import key_of, parse_path
 from azext_batchai.service.storage import content
@@ -20,14 +19,14 @@ from azext_batchai.service.storage.faults import StorageFault
 from azext_batchai.service.storage.layout import BLOBS, FILES, StorageLayout
 from azext_batchai.service.storage.tree import Entry, Tree
 from azext_batchai.service.ui import parts, preview
-from azext_batchai.service.ui.html import Child, Html, element, joined
+from azext_batchai.service.ui.html import Child, Html, element
+from azext_batchai.service.ui.listing import MOST, Name, following, listing
 from azext_batchai.service.ui.view import Page, View
 
 _MOST_ACCOUNTS = 100
 _MOST_NAMES = 500  # of shares or containers of an account; an overview has fewer
 _MOST_LINKS = 8
 _MOST_NAME = 200
-_MOST_ENTRIES = 200
 _TITLES = {FILES: "File shares", BLOBS: "Blob containers"}
 _STYLE = "storage.css"
 _REFRESHING = "again.js"
@@ -50,7 +49,7 @@ async def page(view: View) -> Page:
             element(
                 "section",
                 element("ul", cards, class_="cards") if cards else parts.empty("No storage account yet."),
-                _next(_address(view), shown[-1]["name"]) if len(accounts) > len(shown) else None,
+                following(_address(view), shown[-1]["name"]) if len(accounts) > len(shown) else None,
             ),
             parts.section(
                 "Make an account",
@@ -121,8 +120,8 @@ async def _inside(view: View, kind: str) -> Page | Response:
         raise ArmError(404, "ResourceNotFound", f"There is no {there} in {account['name']}.")
     here = _address(view, account["name"], kind, name, *(path.split("/") if path else ()))
     if isinstance(found, list):
-        body = _listing(here, found)
-        scripts = (_REFRESHING,) if len(found) <= _MOST_ENTRIES else ()  # a large folder takes long to read
+        body = listing(here, _listed(found), "There is nothing here.")
+        scripts = (_REFRESHING,) if len(found) <= MOST else ()  # a large folder takes long to read
     elif "raw" in view.query:
         return preview.raw(found, path, view.headers)
     else:
@@ -156,7 +155,7 @@ def _look(folder: Path, path: str, after: str) -> list[Entry] | BinaryIO | None:
     if not found:
         return None
     if found.is_dir():
-        return list(islice(tree.entries(found, _MOST_ENTRIES + 1, lambda key: key > after), _MOST_ENTRIES + 1))
+        return list(islice(tree.entries(found, MOST + 1, lambda key: key > after), MOST + 1))
     return content.open_file(found)
 
 
@@ -210,40 +209,8 @@ def _link_list(view: View, account: str, kind: str, names: list[str], most: int)
     return element("ul", links, class_="names")
 
 
-def _listing(here: str, entries: list[Entry]) -> Html:
-    if not entries:
-        return parts.empty("There is nothing here.")
-    shown = entries[:_MOST_ENTRIES]
-    rows = [
-        (
-            element("a", element("bdi", preview.legible(entry.name)), href=f"{here}/{_quoted(entry.key.rstrip('/'))}"),
-            "folder" if entry.is_folder else parts.size(entry.status.st_size),
-            parts.moment(_changed(entry.status.st_mtime)),
-        )
-        for entry in shown
-    ]
-    more = len(entries) > len(shown)
-    caption = f"{len(shown)} names, and there are more" if more else f"{len(shown)} name{'s' * (len(shown) != 1)}"
-    return joined(
-        parts.table(("Name", "Size", "Changed"), rows, caption, "files"),
-        _next(here, shown[-1].key) if more else None,
-    )
-
-
-def _next(address: str, after: str) -> Html:
-    # Quoted twice: names may be bytes that are no text.
-    return element("p", element("a", "Next page", href=f"{address}?after={quote(_quoted(after))}", rel="next"))
-
-
-def _quoted(text: str) -> str:
-    return quote(text, safe="", errors="surrogateescape")
-
-
-def _changed(seconds: float) -> str | None:
-    try:
-        return clock.wire_from_epoch(seconds)
-    except (ValueError, OverflowError):  # whoever has a file can give it any time
-        return None
+def _listed(entries: list[Entry]) -> list[Name]:
+    return [Name(one.name, one.key, one.is_folder, one.status.st_size, one.status.st_mtime) for one in entries]
 
 
 def _trail(view: View, account: str, kind: str, name: str, path: str) -> tuple[tuple[str, str], ...]:
