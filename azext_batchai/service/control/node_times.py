@@ -15,6 +15,7 @@ from azext_batchai.service.store_events import GONE
 log = logging.getLogger(__name__)
 
 _WRITTEN_SECONDS = 0.1  # after which what was noted is written
+_AT_ONCE = 100  # of a thousand nodes that start a job together; requests have their turn between two
 
 
 class NodeTimes:
@@ -28,7 +29,7 @@ class NodeTimes:
         """A node has entered a state, for the job with this key if it is one that runs."""
         waiting = self._store.node_events.waiting
         if not waiting:
-            asyncio.get_running_loop().call_later(_WRITTEN_SECONDS, write, self._store)
+            asyncio.get_running_loop().call_later(_WRITTEN_SECONDS, _write_some, self._store)
         waiting.append((node, self._cluster, state, job.rpartition("/jobs/")[0], clock.epoch()))
 
     def gone(self, node: str) -> None:
@@ -40,7 +41,18 @@ class NodeTimes:
 
 def write(store: Store) -> None:
     """Write what was noted since the last time: one transaction for many jobs. What was not is lost in a crash."""
-    events, store.node_events.waiting = store.node_events.waiting, []
+    _write(store, len(store.node_events.waiting))
+
+
+def _write_some(store: Store) -> None:
+    _write(store, _AT_ONCE)
+    if store.node_events.waiting:
+        asyncio.get_running_loop().call_soon(_write_some, store)
+
+
+def _write(store: Store, most: int) -> None:
+    waiting = store.node_events.waiting
+    events, store.node_events.waiting = waiting[:most], waiting[most:]
     if not events:
         return
     try:

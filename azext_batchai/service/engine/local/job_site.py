@@ -70,6 +70,7 @@ class LocalSite:
         self._mounts = False  # whether one of them may have mounted something
         self._first = False  # whether nobody but this service has had to do with the job on its nodes
         self._notes: list[str] = []
+        self._logging: asyncio.Task[None] | None = None  # notes that are on their way to many nodes' logs
         self._runtimes: dict[str, Containers] = {}  # by node, where the job is to run in an image
         self._killer: asyncio.Task[None] | None = None
         self._job = plan.output_segment.rsplit("/", 1)[-1]
@@ -351,6 +352,8 @@ class LocalSite:
 
     async def close(self) -> None:
         self._write_notes()
+        if self._logging:
+            await self._logging
         if self._killer:
             self._killer.cancel()
         await self._remove_containers()
@@ -389,7 +392,18 @@ class LocalSite:
 
     def _write_notes(self) -> None:
         lines, self._notes = "".join(self._notes).encode(), []
-        for place in self._places if lines else ():
+        if lines and len(self._places) <= _FEW_NODES:
+            self._write_logs(lines)
+        elif lines:
+            self._logging = asyncio.get_running_loop().create_task(self._log(self._logging, lines))
+
+    async def _log(self, earlier: asyncio.Task[None] | None, lines: bytes) -> None:
+        if earlier:
+            await earlier
+        await self._off_loop(lambda: self._write_logs(lines))
+
+    def _write_logs(self, lines: bytes) -> None:
+        for place in self._places:
             try:
                 log = os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
                 try:
