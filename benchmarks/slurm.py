@@ -38,7 +38,7 @@ def on_slurm() -> Iterator[None]:
             del os.environ["AZURE_BATCHAI_ENGINE"], os.environ["AZURE_BATCHAI_ENGINES"]
 
 
-def rows(jobs: int, many: int = 200, few: int = 40) -> list[Row]:
+def rows(jobs: int, many: int = 1000, few: int = 40) -> list[Row]:
     """`jobs` are started one by one, `many` at once, `few` by sbatch."""
     with on_slurm(), service_alone(0) as service:
         found = [
