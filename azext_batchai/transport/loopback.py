@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import select
+import threading
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,20 +44,23 @@ class LoopbackResponse(HttpResponse):
 
 
 class LoopbackTransport(HttpTransport[Any, LoopbackResponse]):
-    """One connection, made anew where the server has closed it. `seconds`: how long it is waited for each time."""
+    """A connection for each thread (pollers have their own), made anew where the server has closed it.
+
+    `seconds`: how long it is waited for each time.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._connection: http.client.HTTPConnection | None = None
-        self._place = ""
+        self._own = threading.local()
 
     def open(self) -> None:
         """Nothing: a request connects."""
 
     def close(self) -> None:
-        if self._connection:
-            self._connection.close()
-        self._connection = None
+        kept = self._kept()
+        if kept:
+            kept.close()
+        self._own.connection = None
 
     def __exit__(self, *args: Any) -> None:
         self.close()
@@ -83,11 +87,15 @@ class LoopbackTransport(HttpTransport[Any, LoopbackResponse]):
 
     def _connected(self, place: str) -> http.client.HTTPConnection:
         """A connection to this host and port that the server has not closed meanwhile. Raises OSError."""
-        kept = self._connection
-        if kept and kept.sock and place == self._place and not select.select([kept.sock], [], [], 0)[0]:
+        kept = self._kept()
+        if kept and kept.sock and place == self._own.place and not select.select([kept.sock], [], [], 0)[0]:
             return kept
         self.close()
         connection = http.client.HTTPConnection(place, timeout=self._seconds)
         connection.connect()
-        self._connection, self._place = connection, place
+        self._own.connection, self._own.place = connection, place
         return connection
+
+    def _kept(self) -> http.client.HTTPConnection | None:
+        kept: http.client.HTTPConnection | None = getattr(self._own, "connection", None)
+        return kept

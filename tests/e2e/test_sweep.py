@@ -100,7 +100,7 @@ def test_max_running_is_kept_by_the_service(there: tuple[str, ...], tmp_path: Pa
     wait_until(lambda: began() == {"0", "1", "2"}, "the next has begun")
     assert states(there) == ["queued", "running", "running", "succeeded"]
     ended = of_experiment("terminate", there, "--yes")
-    assert (ended.code, ended.output) == (0, "")
+    assert (ended.code, ended.output) == (0, ""), ended.stderr
     assert "3 jobs are ended." in ended.stderr
     assert states(there) == ["failed", "failed", "failed", "succeeded"]
     assert began() == {"0", "1", "2"}

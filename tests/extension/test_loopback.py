@@ -123,3 +123,37 @@ except AttributeError:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=CHECKOUT)
     assert (done.stdout, done.returncode) == ("good\n", 0), done.stderr
+
+
+def test_each_thread_has_its_own_connection(transport: LoopbackTransport) -> None:
+    """Pollers of several operations send at once: one that waits for its answer keeps nobody else from asking."""
+    waits, first = threading.Event(), threading.Event()
+
+    def slow(connection: socket.socket) -> None:
+        connection.recv(65536)
+        first.set()
+        waits.wait(10)
+        connection.sendall(OK)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+        def serve() -> None:
+            with listener.accept()[0] as one:
+                reply = threading.Thread(target=slow, args=(one,))
+                reply.start()
+                with listener.accept()[0] as other:
+                    answer(other, [])
+                reply.join(10)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        answers: list[int] = []
+        asking = threading.Thread(target=lambda: answers.append(transport.send(HttpRequest("GET", url)).status_code))
+        asking.start()
+        assert first.wait(10)
+        assert transport.send(HttpRequest("GET", url)).status_code == 200
+        waits.set()
+        asking.join(10)
+        server.join(10)
+        assert answers == [200]
