@@ -8,5 +8,6 @@ config = json.loads(os.environ.get("TF_CONFIG", '{"task": {"type": "master", "in
 task = config["task"]
 workers = len(config["cluster"].get("worker", [0]))
 os.write(1, f"{task['type']} {task['index']} of {workers} workers\n".encode())
+time.sleep(1)  # a worker would train now
 while task["type"] == "ps":
     time.sleep(1)
