@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from azext_batchai.service.storage import content
-from azext_batchai.service.ui import storage
+from azext_batchai.service.ui import listing
 from harness.service import Service
 from ui.looks import looks_right
 from ui.visitor import Visitor
@@ -169,7 +169,7 @@ def test_a_time_that_has_no_date() -> None:
     """Some file systems have them."""
     status: Any = SimpleNamespace(st_mtime=1e13, st_mtime_ns=10**22, st_ino=1, st_size=1)
     assert content.identity(status)["last-modified"] == "Fri, 31 Dec 9999 23:59:59 GMT"
-    assert storage._changed(1e13) is None
+    assert listing.changed(1e13) is None
 
 
 def test_no_link_leads_out(visitor: Visitor, account: accounts.Account, data: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def listing(here: str, found: Iterable[Name], nothing: str) -> Html:
         (
             element("a", element("bdi", preview.legible(entry.name)), href=f"{here}/{quoted(entry.name.rstrip('/'))}"),
             "folder" if entry.is_folder else parts.size(entry.size),
-            parts.moment(_changed(entry.modified)) if entry.modified else None,
+            parts.moment(changed(entry.modified)) if entry.modified else None,
         )
         for entry in shown
     ]
@@ -57,7 +57,8 @@ def quoted(text: str) -> str:
     return quote(text, safe="", errors="surrogateescape")
 
 
-def _changed(seconds: float) -> str | None:
+def changed(seconds: float) -> str | None:
+    """A file's time as the wire has times; None where there is no such date."""
     try:
         return clock.wire_from_epoch(seconds)
     except (ValueError, OverflowError, OSError):  # whoever has a file can give it any time
