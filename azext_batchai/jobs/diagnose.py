@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from azext_batchai.clusters import diagnose as of_clusters
+from azext_batchai.formats.last_words import own_text
 from azext_batchai.jobs import ranks
 from azext_batchai.jobs.logs import last_lines
 from azext_batchai.jobs.state import FINISHED, after, describe, duration, of_its_experiment, queue_reason_on
 from azext_batchai.jobs.stream import JobFile
-from azext_batchai.jobs.why import Failure, own_text
+from azext_batchai.jobs.why import Failure
 from azext_batchai.transport.arm import locate
 
 _LINES = 10  # of each file

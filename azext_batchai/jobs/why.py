@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from azext_batchai.formats.last_words import last_word
 from azext_batchai.jobs.state import queue_reason_on
 
-# What mpirun writes behind the output of the ranks, and the rank that failed first in it.
-_EPILOGUE = re.compile(r"^(-{20,}|Primary job\s|={20,})", re.MULTILINE)
+# The rank that failed first, in what mpirun writes behind the output of the ranks.
 _MPI_RANK = re.compile(r"Process name: \[\[\d+,\d+\],(\d+)\]")
 
 
@@ -79,16 +79,3 @@ def of_job(job: Any, cluster: Any, others: Callable[[], Iterable[Any]]) -> str:
     if failure:
         return failure.line
     return queue_reason_on(cluster, job, brief=True, others=others) if job.execution_state == "queued" else ""
-
-
-def last_word(text: str) -> str:
-    """The line that tells most of what a process wrote at its end."""
-    lines = [line.strip() for line in own_text(text).splitlines() if line.strip()]
-    return lines[-1] if lines else ""
-
-
-def own_text(text: str) -> str:
-    """The text without what mpirun says behind it, where there is anything else."""
-    match = _EPILOGUE.search(text)
-    own = text[: match.start()] if match else text
-    return own if own.strip() else text

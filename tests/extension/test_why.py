@@ -3,7 +3,8 @@
 import pytest
 from azure.mgmt.batchai import models
 
-from azext_batchai.jobs.why import Failure, last_word, own_text
+from azext_batchai.formats.last_words import last_word, own_text
+from azext_batchai.jobs.why import Failure
 
 pytestmark = pytest.mark.invented
 MPIRUN = """ValueError: no data

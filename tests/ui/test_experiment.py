@@ -99,7 +99,9 @@ def test_the_table(visitor: Visitor, experiment: Api) -> None:
     assert rows["try-0"][5:7] == ["0.1", "cnn"]
     assert rows["try-0"][7] == "0.05"  # the best loss, which ranks
     assert rows["waits"][7] == ""
-    assert "az batchai experiment compare -g lab" in answer.shown and "--metric loss --min --sort" in answer.shown
+    other = experiment.workspace.split("/")[2]  # without it the line would mean an experiment of the service's own
+    assert f"az batchai experiment compare --subscription {other} -g lab" in answer.shown
+    assert "--metric loss --min --sort" in answer.shown
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from azext_batchai.service.arm.ids import key_of
 from azext_batchai.service.model.mount_paths import below_root
 from azext_batchai.service.storage.layout import parse_file_share_url
 from azext_batchai.service.store import Record
-from azext_batchai.service.ui import overview, parts, setup_output
+from azext_batchai.service.ui import failures, overview, parts, setup_output
 from azext_batchai.service.ui.cluster_nodes import NodeRow
 from azext_batchai.service.ui.html import Child, Html, element
 from azext_batchai.service.ui.view import View
@@ -38,8 +38,8 @@ def problems(errors: Sequence[Mapping[str, Any]]) -> Html | None:
 
 
 def _problem(code: str, message: str, alike: Sequence[Mapping[str, Any]]) -> Html:
-    details = _details(alike[0])
-    nodes = [node for node in (_details(error).get("NodeId") for error in alike) if node]
+    details = failures.details_of(alike[0])
+    nodes = [node for node in (failures.details_of(error).get("NodeId") for error in alike) if node]
     named = ", ".join(nodes[:_NAMED_NODES])
     if len(nodes) > _NAMED_NODES:
         named += f" and {len(nodes) - _NAMED_NODES} more"
@@ -56,10 +56,6 @@ def _problem(code: str, message: str, alike: Sequence[Mapping[str, Any]]) -> Htm
             ],
         ),
     )
-
-
-def _details(error: Mapping[str, Any]) -> dict[str, str]:
-    return {str(one["name"]): str(one.get("value") or "") for one in error.get("details") or []}
 
 
 def _value(value: str) -> Child:

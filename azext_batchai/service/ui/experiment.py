@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from azext_batchai.service import clock
 from azext_batchai.service.arm.errors import ArmError
@@ -59,9 +58,10 @@ async def curve_data(view: View) -> Data:
     return await comparison.data(await look_at(view, 0))
 
 
-def _names(body: dict[str, Any]) -> tuple[str, str, str]:
-    words = body["id"].split("/")
-    return words[4], words[8], words[10]
+def _options(look: Look, own: str = "-n") -> tuple[str, ...]:
+    """The options of `az batchai` that name the experiment; `own`: the one that has its name."""
+    words = look.body["id"].split("/")
+    return (*look.view.scope(words[4]), "-w", words[8], own, words[10])
 
 
 def _facts(look: Look) -> Html:
@@ -113,8 +113,7 @@ def _tabs(look: Look) -> Html:
 async def _jobs(look: Look) -> Html:
     wanted, now = look.wanted, clock.epoch()
     if not look.all:
-        group, workspace, name = _names(look.body)
-        line = parts.command("job", "run", "-g", group, "-w", workspace, "-e", name, "--", "python", "train.py")
+        line = parts.command("job", "run", *_options(look, "-e"), "--", "python", "train.py")
         return parts.section("Jobs", parts.empty("No job yet. Run one:"), line)
     if not look.fit:
         reset = _live(look.address, "Show all jobs")
@@ -228,15 +227,14 @@ def _pages(look: Look, number: int, pages: int) -> Html | None:
 
 
 def _lines(look: Look) -> Html:
-    group, workspace, name = _names(look.body)
-    of = ("-g", group, "-w", workspace, "-n", name)
+    of = _options(look)
     metric = look.wanted.metric
     goal = look.wanted.goal_for(metric)
     ranked = ("--metric", metric, f"--{goal}", "--sort") if metric else ()
     return parts.section(
         "In a terminal",
         parts.command("experiment", "show", *of),
-        parts.command("job", "list", "-g", group, "-w", workspace, "-e", name, "--wide", "-o", "table"),
+        parts.command("job", "list", *_options(look, "-e"), "--wide", "-o", "table"),
         parts.command("experiment", "compare", *of, *ranked, "-o", "table"),
         parts.command("experiment", "wait", *of),
         parts.command("experiment", "resubmit", *of, "--failed"),
@@ -244,8 +242,7 @@ def _lines(look: Look) -> Html:
 
 
 def _actions(look: Look) -> Html:
-    group, workspace, name = _names(look.body)
-    of = ("-g", group, "-w", workspace, "-n", name)
+    name, of = look.body["name"], _options(look)
     going = sum(row.ended is None for row in look.all)
     terminate = parts.ask(
         look.view,

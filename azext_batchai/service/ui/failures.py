@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from azext_batchai.formats.last_words import last_word
+
 
 def brief(error: Mapping[str, Any]) -> str:
     """The message of an error of the wire with the one line of its details that tells most."""
-    said = _details(error)
-    lines = (said.get("Info") or said.get("StdErr") or "").strip().splitlines()
-    return f"{error.get('message') or error.get('code') or ''}{': ' + lines[-1].strip() if lines else ''}"
+    return f"{error.get('message') or error.get('code') or ''}{_last(details_of(error))}"
 
 
 def line(properties: Mapping[str, Any]) -> str:
@@ -19,7 +19,7 @@ def line(properties: Mapping[str, Any]) -> str:
     errors = info.get("errors") or []
     if not errors:
         return f"exit code {info['exitCode']}" if "exitCode" in info else "no reason given"
-    said = _details(errors[0])
+    said = details_of(errors[0])
     if said.get("Signal"):
         how = f"signal {said['Signal']}"
     elif "exitCode" in info:
@@ -27,15 +27,20 @@ def line(properties: Mapping[str, Any]) -> str:
     else:
         return brief(errors[0])
     rank = f" of rank {said['Rank']}" if said.get("Rank") else ""
-    lines = (said.get("Info") or said.get("StdErr") or "").strip().splitlines()
-    return f"{how}{rank}{': ' + lines[-1].strip() if lines else ''}"
+    return f"{how}{rank}{_last(said)}"
 
 
 def details(properties: Mapping[str, Any]) -> dict[str, str]:
     """What the service says of a job that failed: `Rank`, `NodeId`, `StdErr`, `Signal`, `Info`, as far as known."""
     errors = (properties.get("executionInfo") or {}).get("errors") or []
-    return _details(errors[0]) if errors else {}
+    return details_of(errors[0]) if errors else {}
 
 
-def _details(error: Mapping[str, Any]) -> dict[str, str]:
+def details_of(error: Mapping[str, Any]) -> dict[str, str]:
+    """The details of an error of the wire by their names."""
     return {str(one["name"]): str(one.get("value") or "") for one in error.get("details") or []}
+
+
+def _last(said: Mapping[str, str]) -> str:
+    word = last_word(said.get("Info") or said.get("StdErr") or "")
+    return f": {word}" if word else ""

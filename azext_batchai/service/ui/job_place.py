@@ -43,9 +43,7 @@ def trail(view: View, record: Record, *more: tuple[str, str]) -> tuple[tuple[str
 def options(view: View, record: Record, job: str = "-n") -> tuple[str, ...]:
     """The options of `az batchai` that name the job; `job`: the one that has its own name."""
     words = record.body["id"].split("/")
-    own = words[2].lower() == view.service.subscription.lower()
-    scope = () if own else ("--subscription", words[2])
-    return (*scope, "-g", words[4], "-w", words[8], "-e", words[10], job, words[12])
+    return (*view.scope(words[4]), "-w", words[8], "-e", words[10], job, words[12])
 
 
 def directories(record: Record) -> list[tuple[str, str]]:
