@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from azext_batchai.service.engine.local import runner
+from azext_batchai.service.engine.local import pipe_relay
 from azext_batchai.service.engine.local.host import LocalHost
 from azext_batchai.service.engine.task import Command, Task
 
@@ -17,12 +17,12 @@ class Ranks:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(runner.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(pipe_relay.time, "monotonic", lambda: self.now)
         self._file = folder / "out"
         names = [str(folder / name) for name in ("a", "b")]
         for name in names:
             os.mkfifo(name)
-        self.relay = runner._Relay(str(self._file), names)
+        self.relay = pipe_relay.PipeRelay(str(self._file), names)
         self._writers = [os.open(name, os.O_WRONLY | os.O_NONBLOCK) for name in names]
         self.sources = list(self.relay.sources)
 
@@ -67,10 +67,10 @@ def test_lines_stay_whole(ranks: Ranks) -> None:
 
 def test_the_beginning_of_a_line_waits_a_moment_for_its_end(ranks: Ranks) -> None:
     ranks.write(0, b"a prompt: ")
-    assert (ranks.out, ranks.relay.patience()) == (b"", runner._PARTIAL_SECONDS)
-    ranks.sleep(runner._PARTIAL_SECONDS / 2)
+    assert (ranks.out, ranks.relay.patience()) == (b"", pipe_relay.PARTIAL_SECONDS)
+    ranks.sleep(pipe_relay.PARTIAL_SECONDS / 2)
     assert ranks.out == b""
-    ranks.sleep(runner._PARTIAL_SECONDS / 2 + 0.001)
+    ranks.sleep(pipe_relay.PARTIAL_SECONDS / 2 + 0.001)
     assert ranks.out == b"a prompt: "
 
 
@@ -79,7 +79,7 @@ def test_an_open_line_does_not_block_other_ranks_for_long(ranks: Ranks) -> None:
     ranks.sleep(0.06)
     ranks.write(1, b"line\n")
     assert ranks.out == b"never ending"  # for now it waits
-    ranks.sleep(runner._OPEN_SECONDS - 0.01)
+    ranks.sleep(pipe_relay.OPEN_SECONDS - 0.01)
     assert ranks.out == b"never ending"
     ranks.sleep(0.02)
     assert ranks.out == b"never ending\nline\n"
@@ -109,7 +109,7 @@ def test_a_rank_that_has_to_wait_fills_no_memory(ranks: Ranks) -> None:
     assert written - 65536 <= kept <= written
     assert kept < 2 << 20
     assert ranks.sources[0] in ranks.relay.readable()
-    ranks.sleep(runner._OPEN_SECONDS)
+    ranks.sleep(pipe_relay.OPEN_SECONDS)
     assert len(ranks.out) >= written
     assert ranks.sources[1] in ranks.relay.readable()
 

@@ -13,17 +13,16 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True)
 class Handle:
-    """A runner that lives: `pid` on its machine, `opened` what its host keeps it by."""
+    """A runner that has a task: `pid` on its machine."""
 
     pid: int
-    opened: int
 
 
 class Host(Protocol):
     """One machine, and the folders that it shares with the service."""
 
-    async def fork(self, request: Mapping[str, Any]) -> Handle | None:
-        """Have a runner made for a task (runner.py has the request); None where it has ended already.
+    async def start(self, request: Mapping[str, Any]) -> Handle | None:
+        """Have a runner run a task (runner.py has the request); None where it has ended already.
 
         Raises NotStarted where the machine did not answer, OSError where it refused.
         """
@@ -34,8 +33,8 @@ class Host(Protocol):
     def has_restarted(self, claim: Mapping[str, Any]) -> bool:
         """Whether the machine was started anew since this claim was made."""
 
-    async def ended(self, handle: Handle) -> None:
-        """Wait until a runner has ended, then forget it."""
+    async def ended(self, handle: Handle) -> Mapping[str, Any] | None:
+        """Wait until a runner has no task any more, then forget it; what exit.json says, where the host was told."""
 
     def stop(self, handle: Handle) -> None:
         """TERM to a runner, which ends its task: TERM, then KILL after the grace time."""

@@ -142,7 +142,7 @@ class Task:
             **({"enter": command.enter, "inside": command.inside} if command.enter else {}),
         }
         try:
-            handle = await self._host.fork(request)
+            handle = await self._host.start(request)
         except NotStarted:
             return await self.adopt()
         except OSError as exc:
@@ -155,21 +155,22 @@ class Task:
         return await self._await(handle, cookie)
 
     async def _await(self, handle: Handle | None, cookie: str) -> TaskEnd | None:
+        end: Mapping[str, Any] | None = None
         if handle:
             self._handle = handle
             if self._stop.is_set():
                 self._host.stop(handle)
             try:
-                await self._host.ended(handle)
+                end = await self._host.ended(handle)
             finally:
                 self._handle = None
-        text = await self._read_again("exit.json")
-        if not text:
-            if await self._take_back(cookie):
-                return None
-            await self._host.kill_marked(TASK_VARIABLE, cookie)
-            raise await self._lost(cookie)
-        end = _json(text)
+        if not end:
+            text = await self._read_again("exit.json")
+            if not text:
+                if await self._take_back(cookie):
+                    return None
+                await self._host.kill_marked(TASK_VARIABLE, cookie)
+            end = _json(text)
         if not end:
             raise await self._lost(cookie)
         if "lost" in end:

@@ -1,97 +1,49 @@
-"""This machine as a host of tasks: the launcher forks their runners, pidfds tell when they end."""
+"""This machine as a host of tasks: its runners, those of an earlier service by pidfds."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
-import json
 import os
 import signal
-import socket
-import struct
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from azext_batchai.service import clock, open_files
-from azext_batchai.service.engine.host import Handle, NotStarted
+from azext_batchai.service import clock
+from azext_batchai.service.engine.host import Handle
+from azext_batchai.service.engine.local.runners import Given, Runners
 
 _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl
 _KILL_ROUNDS, _KILL_PAUSE = 500, 0.01
 
 
+@dataclass(frozen=True)
+class _Found(Handle):
+    """A runner that an earlier service has started, by its pidfd: it ends with its task."""
+
+    opened: int
+
+
 class LocalHost:
-    """See `engine.host.Host`. The launcher process is started with the first task, and again where it was killed."""
+    """See `engine.host.Host`."""
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self._writer: asyncio.StreamWriter | None = None
-        self._replies: dict[int, asyncio.Future[int]] = {}
-        self._next = 0
-        self._process: asyncio.subprocess.Process | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self.runners = Runners()
 
-    async def fork(self, request: Mapping[str, Any]) -> Handle | None:
-        if not self._writer or self._writer.is_closing():
-            async with self._lock:
-                if not self._writer or self._writer.is_closing():
-                    await self._start()
-        assert self._writer
-        self._next += 1
-        number = self._next
-        reply: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._replies[number] = reply
-        message = json.dumps({"id": number, **request}).encode()
-        self._writer.write(struct.pack("!I", len(message)) + message)
-        try:
-            return _open(await reply)
-        finally:
-            self._replies.pop(number, None)
-
-    async def _start(self) -> None:
-        if self._process:
-            await self._process.wait()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            script = str(Path(__file__).with_name("launcher.py"))
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", script, str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                env={"PATH": os.defpath},
-            )  # fmt: skip
-        open_files.give_usual_limit(self._process.pid)
-        reader, self._writer = await asyncio.open_connection(sock=ours)
-        self._reading = asyncio.get_running_loop().create_task(self._read(reader, self._writer))
-
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                (size,) = struct.unpack("!I", await reader.readexactly(4))
-                reply = json.loads(await reader.readexactly(size))
-                future = self._replies.pop(reply["id"], None)
-                if not future or future.done():  # who asked has gone away
-                    continue
-                if "pid" in reply:
-                    future.set_result(reply["pid"])
-                else:
-                    future.set_exception(OSError(reply["error"]))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        writer.close()
-        for future in self._replies.values():
-            if not future.done():
-                future.set_exception(NotStarted("the launcher process has ended"))
-        self._replies.clear()
+    async def start(self, request: Mapping[str, Any]) -> Handle | None:
+        return await self.runners.give(request)
 
     async def find(self, claim: Mapping[str, Any], cookie: str) -> Handle | None:
         pid = claim.get("pid", 0)
         if not pid or self.has_restarted(claim):
             return None
+        own = self.runners.of(pid)
+        if own:  # it does not end with its task
+            return own.has(cookie)
         handle = _open(pid)
         found = False
         try:
@@ -104,7 +56,10 @@ class LocalHost:
     def has_restarted(self, claim: Mapping[str, Any]) -> bool:
         return claim.get("bootId") != clock.boot_id()
 
-    async def ended(self, handle: Handle) -> None:
+    async def ended(self, handle: Handle) -> Mapping[str, Any] | None:
+        if isinstance(handle, Given):
+            return await asyncio.shield(handle.end)
+        assert isinstance(handle, _Found)
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
 
@@ -118,12 +73,14 @@ class LocalHost:
         finally:
             loop.remove_reader(handle.opened)
             os.close(handle.opened)
+        return None
 
     def stop(self, handle: Handle) -> None:
-        try:
-            signal.pidfd_send_signal(handle.opened, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
+        if isinstance(handle, Given):
+            handle.stop()
+        elif isinstance(handle, _Found):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle.opened, signal.SIGTERM)
 
     async def call(
         self, argv: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None
@@ -153,13 +110,8 @@ class LocalHost:
             await asyncio.sleep(_KILL_PAUSE)
 
     async def close(self) -> None:
-        """Let the launcher end; what it started goes on."""
-        if self._writer:
-            self._writer.close()
-        if self._reading:
-            await self._reading
-        if self._process:
-            await self._process.wait()
+        """Let the launcher end, and runners that have no task; what was started goes on."""
+        await self.runners.close()
 
 
 def go_with_parent() -> None:
@@ -167,9 +119,9 @@ def go_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _open(pid: int) -> Handle | None:
+def _open(pid: int) -> _Found | None:
     try:
-        return Handle(pid, os.pidfd_open(pid))
+        return _Found(pid, os.pidfd_open(pid))
     except ProcessLookupError:
         return None
 

@@ -1,4 +1,5 @@
-"""A runner: the process that owns one task, forked by the launcher (or by an agent of Slurm's) and ending with it.
+"""A runner: the process that owns a task. The launcher forks one that runs tasks one after the other, an agent of Slurm's
+forks one for each.
 
 Standard library only, for Python 3.8 or newer. What a task is comes as a request:
   {"folder", "cookie", "argv", "cwd", "environment", "stdout", "stderr", "grace", "pipes", "errors"}
@@ -11,11 +12,17 @@ A runner owns its task's folder:
              process of the task is gone; "mounts": whether something was mounted meanwhile where the command ran
   claim.old, exit.old  those of a task that ended in this folder before: files that are written again, as new ones
              cost much more where many were removed lately (ext4 without a journal)
-TERM to a runner ends its task: TERM to all processes, KILL after `grace` seconds.
+While it has a task a runner is called by its cookie. TERM to a runner ends its task: TERM to all processes, KILL after
+`grace` seconds.
 
 `pipes` are named pipes ({path: "stdout" | "stderr"}) that ranks of one job write to: the runner copies them into the
 task's files line by line, so that lines of several ranks stay whole. `errors` is the one that the command has as its
 stderr, or empty.
+
+The channel of one that the launcher has forked, each message a 4-byte length and JSON:
+  to the runner    a request | {"stop": cookie}, which is what TERM is
+  from the runner  {"cookie", "end", "more"}  what exit.json says, and whether the next request may come
+It ends where the channel is closed, when its task has ended.
 """
 
 from __future__ import annotations
@@ -26,11 +33,16 @@ import json
 import os
 import select
 import signal
+import struct
 import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from pipe_relay import PipeRelay  # type: ignore[import-not-found]  # it lies beside this file
+
 if TYPE_CHECKING:
+    import socket
+
     from azext_batchai.service.engine.local.namespaces import Namespace
 
     Json = dict[str, Any]  # Python 3.8, which the nodes of a Slurm cluster may have, cannot say this
@@ -39,42 +51,37 @@ _FILE_BYTES = 256  # of a claim and of most results, filled with blanks
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
 _POLL_SECONDS = 0.05
-_PARTIAL_SECONDS = 0.05  # how long the beginning of a line waits for its end
-_OPEN_SECONDS = 1.0  # how long others wait for the rest of a line whose beginning was written
-_MAX_PARTIAL = 1 << 16
 _LOST_SECONDS = 0.05
-# mpirun says so where a process that it has started was quicker than itself: no fault, and none of the job's.
-_NOISE = b"plm:rsh: Warning: setpgid("
+IDLE_NAME = b"batchai-runner"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def prepare() -> Events:
-    """What this forked process can do before it knows its task."""
-    gc.disable()
-    os.setsid()
-    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    return Events()
-
-
-def become_runner(request: Json, namespace: Namespace | None = None, events: Events | None = None) -> None:
-    """Run a task in this forked process, which ends with it; `namespace` is the one to enter.
-
-    `events` come from `prepare`, where that was called before.
-    """
+def become_runner(request: Json) -> None:
+    """Run a task in this forked process, which ends with it."""
     status = 1
     try:
-        events = events or prepare()
-        set_name(request["cookie"].encode())
-        folder = request["folder"]
+        gc.disable()
         if "agent" in request:
             _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-        if _claim(folder, request["cookie"]):
-            result = _unless_lost(request, _run(request, namespace, events))
-            result["ended"] = time.time()
-            _write("exit.json", "exit.old", result)  # the folder is the working directory now
+        if Runner(Events(), None).run(request) is not None:
             status = 0
     finally:
         os._exit(status)
+
+
+def serve(channel: socket.socket, namespace: Namespace | None) -> None:
+    """Run the tasks that come over `channel` in this forked process, all of them in `namespace`; ends with it."""
+    try:
+        events = Events(channel)
+        runner = Runner(events, namespace)
+        while True:
+            set_name(IDLE_NAME)
+            request = events.next_task(runner.outside)
+            end = runner.run(request) if request else None
+            if end is None or not events.tell(request["cookie"], end, runner.is_as_new) or not runner.is_as_new:
+                break
+    finally:
+        os._exit(0)
 
 
 def set_name(name: bytes) -> None:
@@ -108,10 +115,9 @@ def _is_orphan(request: Json) -> bool:
 
 def _claim(folder: str, cookie: str) -> bool:
     """Make this process the task's owner; False when somebody else is."""
-    start = _read("/proc/self/stat").rpartition(b")")[2].split()[19].decode()
     temporary = os.path.join(folder, f"pid.{os.getpid()}")
     _take(os.path.join(folder, "claim.old"), temporary)
-    _write_new(temporary, {"pid": os.getpid(), "startTime": start, "bootId": boot_id()})
+    _write_new(temporary, {"pid": os.getpid(), "startTime": _start_time(), "bootId": boot_id()})
     try:
         os.link(temporary, os.path.join(folder, f"claim.{cookie}"))
     except FileExistsError:
@@ -119,6 +125,12 @@ def _claim(folder: str, cookie: str) -> bool:
     finally:
         os.unlink(temporary)
     return True
+
+
+@lru_cache(None)
+def _start_time() -> str:
+    """Of this process, which asks for it when it has been forked."""
+    return _read("/proc/self/stat").rpartition(b")")[2].split()[19].decode()
 
 
 @lru_cache(None)
@@ -162,145 +174,207 @@ def _write(name: str, old: str, content: Json) -> None:
 
 
 class Events:
-    """Signals as bytes of a pipe, so that they can be waited for together with the ranks' output."""
+    """What a runner waits for: signals, as bytes of a pipe, what the service says, and the ranks' output."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: socket.socket | None = None) -> None:
         self._read, write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         for number in _SIGNALS:
             signal.signal(number, lambda *_: None)
+        self._channel = channel
+        self._heard = b""
+        self._cookie = ""
+        self._next: Json | None = None
+        self.stop = False  # whether the task is to end
 
-    def wait(self, relays: list[_Relay], timeout: float | None) -> bytes:
-        """Numbers of the signals that came; copies what the relays have got meanwhile."""
+    def begin(self, cookie: str) -> None:
+        self._cookie, self.stop = cookie, False
+
+    def wait(self, relays: list[PipeRelay], timeout: float | None) -> None:
+        """Until something happens; copies what the relays have got meanwhile."""
         pauses = [relay.patience() for relay in relays]
         times = [pause for pause in (timeout, *pauses) if pause is not None]
         descriptors = [descriptor for relay in relays for descriptor in relay.readable()]
-        ready, _, _ = select.select([self._read, *descriptors], [], [], min(times) if times else None)
+        channels = [self._channel] if self._channel else []
+        ready, _, _ = select.select([self._read, *channels, *descriptors], [], [], min(times) if times else None)
         for relay in relays:
             relay.copy(ready)
-        return os.read(self._read, 1024) if self._read in ready else b""
+        self._hear(ready)
 
+    def next_task(self, outside: Mounts) -> Json | None:
+        """The next request; None where there is to be none, or something was mounted or unmounted `outside`."""
+        while self._channel and not self._next:
+            ready, _, changed = select.select([self._read, self._channel], [], outside.watched())
+            self._hear(ready)
+            if changed or self.stop:
+                return None
+        request, self._next = self._next, None
+        return request
 
-class _Relay:
-    """Copies several pipes into one file, whole lines at a time."""
-
-    def __init__(self, target: str, paths: list[str]) -> None:
-        self._target = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        self.sources: dict[int, bytearray] = {}
-        for path in paths:
-            # Opened for both, so that it does not end with the first writer.
-            self.sources[os.open(path, os.O_RDWR | os.O_NONBLOCK)] = bytearray()
-        self._since = dict.fromkeys(self.sources, 0.0)
-        self._open: int | None = None  # the source that has written the beginning of a line
-
-    def readable(self) -> list[int]:
-        """The pipes that there is room for: a rank that has to wait for another's line fills no memory."""
-        return [source for source, kept in self.sources.items() if len(kept) < 16 * _MAX_PARTIAL]
-
-    def patience(self) -> float | None:
-        """How long until something has to be written although its line has not ended."""
-        return _PARTIAL_SECONDS if any(self.sources.values()) else None
-
-    def copy(self, ready: list[int]) -> None:
-        now = time.monotonic()
-        for source, kept in self.sources.items():
-            if source in ready:
-                self._read(source, kept, now)
-        for source in sorted(self.sources, key=lambda source: source != self._open):
-            self._write(source, now)
-
-    def finish(self) -> None:
-        """Copy what is left when every writer is gone."""
-        while True:
-            before = sum(map(len, self.sources.values()))
-            for source, kept in self.sources.items():
-                self._read(source, kept, time.monotonic())
-            if sum(map(len, self.sources.values())) == before:
-                break
-        for source, kept in self.sources.items():
-            if kept:
-                self._put(source, len(kept))
-
-    def _read(self, source: int, kept: bytearray, now: float) -> None:
+    def _hear(self, ready: list[Any]) -> None:
+        if self._read in ready and signal.SIGTERM in os.read(self._read, 1024):
+            self.stop = True
+        if not self._channel or self._channel not in ready:
+            return
         try:
-            data = os.read(source, _MAX_PARTIAL)
-        except BlockingIOError:
-            return
-        if not kept:
-            self._since[source] = now
-        kept += data
+            data = self._channel.recv(1 << 16)
+        except OSError:
+            data = b""
+        if not data:  # the service is gone; the task goes on
+            self._channel.close()
+            self._channel = None
+        self._heard += data
+        while len(self._heard) >= 4:
+            end = 4 + struct.unpack("!I", self._heard[:4])[0]
+            if len(self._heard) < end:
+                return
+            message, self._heard = json.loads(self._heard[4:end]), self._heard[end:]
+            if "stop" not in message:
+                self._next = message
+            elif message["stop"] == self._cookie:  # else it is one that has ended already
+                self.stop = True
 
-    def _write(self, source: int, now: float) -> None:
-        kept = self.sources[source]
-        if self._open not in (None, source) and now - self._since[self._open] < _OPEN_SECONDS:
-            return
-        end = max(kept.rfind(b"\n"), kept.rfind(b"\r")) + 1
-        if end:
-            self._put(source, end)
-        if kept and (now - self._since[source] >= _PARTIAL_SECONDS or len(kept) >= _MAX_PARTIAL):
-            self._put(source, len(kept))
-
-    def _put(self, source: int, size: int) -> None:
-        kept = self.sources[source]
-        data = bytes(kept[:size])
-        if _NOISE in data:
-            data = b"".join(line for line in data.splitlines(True) if _NOISE not in line)
-        if not data:
-            del kept[:size]
-            return
-        if self._open not in (None, source):
-            data = b"\n" + data  # the other line stays without its end rather than mixed with this one
-        self._open = None if data[-1:] in (b"\n", b"\r") else source
-        while data:
-            data = data[os.write(self._target, data) :]
-        self._since[source] = time.monotonic()
-        del kept[:size]
+    def tell(self, cookie: str, end: Json, more: bool) -> bool:
+        """Say how a task has ended, and whether the next may come; False where nobody listens any more."""
+        message = json.dumps({"cookie": cookie, "end": end, "more": more}).encode()
+        try:
+            if self._channel:
+                self._channel.sendall(struct.pack("!I", len(message)) + message)
+        except OSError:
+            return False
+        return self._channel is not None
 
 
-def _relays(request: Json) -> list[_Relay]:
+def _relays(request: Json) -> list[PipeRelay]:
     paths: dict[str, list[str]] = {}
     for path, stream in request["pipes"].items():
         paths.setdefault(request[stream], []).append(path)
-    return [_Relay(target, sources) for target, sources in paths.items()]
+    return [PipeRelay(target, sources) for target, sources in paths.items()]
 
 
-def _run(request: Json, namespace: Namespace | None, events: Events) -> Json:
-    """Start the command, wait for it, leave no process of it behind."""
-    relays = _relays(request)
-    result: Json = {}
-    mounts = Mounts()
-    pid = 0
-    folder = os.open(request["folder"], os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        pid = _start(request, namespace, mounts)
-    except _NotStarted as exc:
-        result["error"] = str(exc)
-    finally:
-        os.chdir(folder)  # which need not be where it was, seen from the namespace
-        os.close(folder)
-    oom_kills = _oom_kills()
-    stopping = None
-    kill_at = 0.0
-    while _reap(pid, result):
-        if stopping is None:
-            received = b"" if result else events.wait(relays, None)
-            if result or signal.SIGTERM in received:  # what the command left behind goes with it
-                stopping = signal.SIGTERM
-                kill_at = time.monotonic() + (0 if _is_orphan(request) else request["grace"])
+class Runner:
+    """This process as the owner of tasks, one at a time; with `namespace` all of them run in it."""
+
+    def __init__(self, events: Events, namespace: Namespace | None) -> None:
+        os.setsid()
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._events = events
+        self._namespace = namespace
+        self._entered = False
+        self.is_as_new = True  # whether a task to come finds what it would find under a new runner
+        self.outside, self._inside = Mounts(), Mounts()
+        if namespace:
+            self.outside.watch()
+
+    def run(self, request: Json) -> Json | None:
+        """Run a task to its end, which exit.json has then too; None where somebody else owns it."""
+        set_name(request["cookie"].encode())
+        self._events.begin(request["cookie"])
+        if not _claim(request["folder"], request["cookie"]):
+            return None
+        result = _unless_lost(request, self._run(request))
+        result["ended"] = time.time()
+        _write("exit.json", "exit.old", result)  # the folder is the working directory now
+        os.chdir("/")
+        return result
+
+    def _run(self, request: Json) -> Json:
+        """Start the command, wait for it, leave no process of it behind."""
+        events, relays = self._events, _relays(request)
+        result: Json = {}
+        pid = 0
+        folder = os.open(request["folder"], os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            pid = self._start(request)
+        except _NotStarted as exc:
+            result["error"] = str(exc)
+        finally:
+            os.chdir(folder)  # which need not be where it was, seen from the namespace
+            os.close(folder)
+        oom_kills = _oom_kills()
+        stopping = None
+        kill_at = 0.0
+        while _reap(pid, result):
+            if stopping is None:
+                if not result:
+                    events.wait(relays, None)
+                if result or events.stop:  # what the command left behind goes with it
+                    stopping = signal.SIGTERM
+                    kill_at = time.monotonic() + (0 if _is_orphan(request) else request["grace"])
+                    _signal_all(stopping)
+                continue
+            if time.monotonic() >= kill_at:
+                stopping = signal.SIGKILL
                 _signal_all(stopping)
-            continue
-        if time.monotonic() >= kill_at:
-            stopping = signal.SIGKILL
-            _signal_all(stopping)
-        events.wait(relays, _POLL_SECONDS)
-    for relay in relays:
-        relay.finish()
-    result["mounts"] = mounts.changed()
-    if result.get("signal") == signal.SIGKILL or result.get("exitCode") == 128 + signal.SIGKILL:
-        result["outOfMemory"] = _oom_kills() > oom_kills
-    return result
+            events.wait(relays, _POLL_SECONDS)
+        for relay in relays:
+            relay.finish()
+        result["mounts"] = self._inside.changed()
+        self.is_as_new = self.is_as_new and not result["mounts"]
+        if result.get("signal") == signal.SIGKILL or result.get("exitCode") == 128 + signal.SIGKILL:
+            result["outOfMemory"] = _oom_kills() > oom_kills
+        return result
+
+    def _start(self, request: Json) -> int:
+        """Start the command, by posix_spawn: it copies nothing of this process. Raises _NotStarted."""
+        argv, cwd = list(request["argv"]), request["cwd"]
+        environment = {**request["environment"], TASK_VARIABLE: request["cookie"]}
+        step = ""
+        actions = []
+        try:
+            errors = request.get("errors") or request["stderr"]
+            for path, descriptor in ((os.devnull, 0), (request["stdout"], 1), (errors, 2)):
+                step = path
+                flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                actions.append((os.POSIX_SPAWN_DUP2, os.open(path, flags, 0o666), descriptor))
+            if "enter" in request:
+                if self._enter([request["folder"], os.path.dirname(request["stdout"])]):
+                    cwd = environment["PWD"] = request["inside"]
+                else:
+                    argv = [*request["enter"], "--chdir", request["inside"], "--", *argv]
+            step = cwd
+            os.chdir(cwd)
+            step = argv[0]
+            usual = os.umask(0o022)
+            try:
+                return os.posix_spawn(
+                    argv[0],
+                    argv,
+                    environment,
+                    file_actions=actions,
+                    setsid=True,
+                    setsigmask=(),
+                    setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+                )
+            finally:
+                os.umask(usual)
+        except OSError as exc:
+            raise _NotStarted(f"{step}: {exc.strerror}") from None
+        finally:
+            for _, opened, _ in actions:
+                os.close(opened)
+
+    def _enter(self, folders: list[str]) -> bool:
+        """Put this process into its namespace; False where there is none, or it cannot be entered.
+
+        The next task's folders are looked for from there: is_as_new says whether they are what they are outside.
+        """
+        if not self._namespace:
+            self.is_as_new = False  # the next runner may have one
+        elif not self._entered:
+            before = _identities(folders)
+            self._entered = self._namespace.enter()
+            self.is_as_new = self._entered and _identities(folders) == before
+            if self._entered:
+                self._inside.watch()
+        return self._entered
+
+
+def _identities(paths: list[str]) -> list[tuple[int, int]]:
+    """What tells files from each other; as far as they are there."""
+    return [(status.st_dev, status.st_ino) for status in map(os.stat, filter(os.path.exists, paths))]
 
 
 def _oom_kills() -> int:
@@ -369,47 +443,10 @@ class Mounts:
         self._file = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         self._poll.register(self._file, select.POLLPRI)
 
+    def watched(self) -> list[int]:
+        """The descriptor that `select` takes for exceptional then, where it is watched at all."""
+        return [self._file] if self._file >= 0 else []
+
     def changed(self) -> bool:
         """Since the last time that this was asked."""
         return self._file >= 0 and bool(self._poll.poll(0))
-
-
-def _start(request: Json, namespace: Namespace | None, mounts: Mounts) -> int:
-    """Start the command, by posix_spawn: it copies nothing of this process. Raises _NotStarted."""
-    argv, cwd = list(request["argv"]), request["cwd"]
-    environment = {**request["environment"], TASK_VARIABLE: request["cookie"]}
-    step = ""
-    try:
-        actions = []
-        errors = request.get("errors") or request["stderr"]
-        for path, descriptor in ((os.devnull, 0), (request["stdout"], 1), (errors, 2)):
-            step = path
-            flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            actions.append((os.POSIX_SPAWN_DUP2, os.open(path, flags, 0o666), descriptor))
-        if "enter" in request:
-            if namespace and namespace.enter():
-                cwd = environment["PWD"] = request["inside"]
-                mounts.watch()
-            else:
-                argv = [*request["enter"], "--chdir", request["inside"], "--", *argv]
-        step = cwd
-        os.chdir(cwd)
-        step = argv[0]
-        usual = os.umask(0o022)
-        try:
-            pid = os.posix_spawn(
-                argv[0],
-                argv,
-                environment,
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
-            )
-        finally:
-            os.umask(usual)
-        for _, opened, _ in actions:
-            os.close(opened)
-        return pid
-    except OSError as exc:
-        raise _NotStarted(f"{step}: {exc.strerror}") from None

@@ -121,7 +121,7 @@ class SlurmHost:
 
     # engine.host.Host
 
-    async def fork(self, request: Mapping[str, Any]) -> Handle | None:
+    async def start(self, request: Mapping[str, Any]) -> Handle | None:
         message = {"op": "fork", "request": dict(request)}
         if self._seals:
             message = {"op": "fork", **sealed.write(Path(request["folder"]) / f"request.{request['cookie']}", request)}
@@ -133,11 +133,11 @@ class SlurmHost:
             raise OSError("the node is lost")
         if "error" in reply:
             raise OSError(reply["error"])
-        return Handle(reply["pid"], reply["pid"])
+        return Handle(reply["pid"])
 
     async def find(self, claim: Mapping[str, Any], cookie: str) -> Handle | None:
         reply = await self._ask({"op": "find", "claim": dict(claim), "cookie": cookie})
-        return Handle(reply["pid"], reply["pid"]) if reply and reply.get("pid") else None
+        return Handle(reply["pid"]) if reply and reply.get("pid") else None
 
     def has_restarted(self, claim: Mapping[str, Any]) -> bool:
         return False  # the allocation goes with its machine: that is a lost node
