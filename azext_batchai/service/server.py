@@ -136,6 +136,7 @@ class _Run:
             log_config=None,
             server_header=False,
             date_header=False,
+            proxy_headers=False,  # anybody on this machine could say with one to be somebody else
             timeout_keep_alive=75,
             timeout_graceful_shutdown=2,
         )

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import socket
 import ssl
 import subprocess
 import time
@@ -148,6 +149,23 @@ def test_another_user_gets_no_token(cloud: Cloud) -> None:
             ["/bin/bash", "-c", program], user=user, cwd="/", capture_output=True, text=True, timeout=30, check=False
         )
         assert done.stdout == answer, done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_another_user_gets_no_token_by_a_header_that_names_a_connection_of_the_services_own(cloud: Cloud) -> None:
+    """Everybody can read in /proc/net/tcp which ports those have."""
+    port = int(cloud.service.info["endpoint"].rpartition(":")[2])
+    body = "grant_type=client_credentials&client_id=a&client_secret=b&scope=https://management.azure.com/.default"
+    with socket.create_connection(("127.0.0.1", port)) as own:
+        address = f"127.0.0.1:{own.getsockname()[1]}"
+        program = (
+            f"exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'POST /{TENANT}/oauth2/v2.0/token HTTP/1.1\\r\\nHost: localhost"
+            f"\\r\\nX-Forwarded-For: {address}\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n{body}' >&3; head -c 12 <&3"
+        )
+        done = subprocess.run(
+            ["/bin/bash", "-c", program], user=65534, cwd="/", capture_output=True, text=True, timeout=30, check=False
+        )
+    assert done.stdout == "HTTP/1.1 401", done.stderr
 
 
 def test_a_page_whose_name_was_made_to_lead_here_gets_no_token(cloud: Cloud) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -181,16 +182,21 @@ def test_another_user_of_the_machine_is_refused_even_with_the_cookie(service: Se
         "import os, socket, sys\n"
         "os.setgid(65534); os.setuid(65534)\n"  # what is imported later may be in a folder of root's
         "host, _, port = sys.argv[1].partition(':')\n"
-        "for path in sys.argv[3:]:\n"
+        "for path in sys.argv[4:]:\n"
         "    connection = socket.socket()\n"
         "    connection.connect((host, int(port)))\n"
-        "    head = f'GET {path} HTTP/1.0\\r\\nHost: {sys.argv[1]}\\r\\nCookie: {sys.argv[2]}\\r\\n\\r\\n'\n"
+        "    head = f'GET {path} HTTP/1.0\\r\\nHost: {sys.argv[1]}\\r\\nCookie: {sys.argv[2]}\\r\\n'\n"
+        "    head += f'X-Forwarded-For: {sys.argv[3]}\\r\\n\\r\\n' if sys.argv[3] else '\\r\\n'\n"
         "    connection.sendall(head.encode())\n"
         "    print(connection.recv(1000).split()[1].decode())\n"
     )
-    arguments = [visitor.authority, visitor.cookie, "/ui/", "/ui/static/style.css", code[len(visitor.endpoint) :]]
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
-    assert done.stdout.split() == ["403"] * 3, done.stderr
+    paths = ["/ui/", "/ui/static/style.css", code[len(visitor.endpoint) :]]
+    host, _, port = visitor.authority.partition(":")
+    with socket.create_connection((host, int(port))) as own:
+        for claimed in ("", f"{host}:{own.getsockname()[1]}"):  # a connection that everybody sees in /proc/net/tcp
+            arguments = [visitor.authority, visitor.cookie, claimed, *paths]
+            done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+            assert done.stdout.split() == ["403"] * 3, done.stderr
     assert visitor.get("/ui/").status == 200
     assert enter(Visitor(service), code).status == 200  # what was refused has used nothing up
 
