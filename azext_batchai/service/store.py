@@ -23,6 +23,7 @@ from typing import Any
 
 from azext_batchai.service import store_checks, store_events
 from azext_batchai.service.clock import wire_now
+from azext_batchai.service.store_rows import LastingRows, Row
 from azext_batchai.service.store_sync import WalSync
 from azext_batchai.service.store_upgrades import upgrade
 
@@ -125,6 +126,7 @@ class Store:
         self.commits = 0  # since the start
         self._watchers: list[Callable[[set[str]], None]] = []
         self._touched: set[str] = set()
+        self._rows = LastingRows()
         self._depth = 0
         self._durable = True
         self._closed = False
@@ -265,6 +267,7 @@ class Store:
 
     def touch(self, key: str) -> None:
         """What belongs to `key` changes in this transaction, its record or something beside it."""
+        self._rows.forget(key)
         if self._watchers:
             self._touched.add(key)
 
@@ -280,12 +283,13 @@ class Store:
 
     def _roll_back(self) -> None:
         self._touched.clear()
+        self._rows.forget_all()
         if self._db.in_transaction:  # SQLite has done it already where the disk was full
             self._db.execute("ROLLBACK")
 
     def get(self, key: str) -> Record | None:
         """Raises DamagedRecord."""
-        row = self._db.execute(f"SELECT {_COLUMNS} FROM resources WHERE key=?", (key,)).fetchone()
+        row = self._row(key)
         try:
             return _record(row) if row else None
         except DamagedRecord as exc:
@@ -294,8 +298,16 @@ class Store:
 
     def place(self, key: str) -> tuple[str, bool] | None:
         """The parent of the record at `key` and whether it is active, without reading what it holds."""
-        row = self._db.execute("SELECT parent, active FROM resources WHERE key=?", (key,)).fetchone()
-        return (row[0], bool(row[1])) if row else None
+        row = self._row(key)
+        return (row[2], bool(row[-1])) if row else None
+
+    def _row(self, key: str) -> Row | None:
+        row: Row | None = self._rows.get(key)
+        if not row:
+            row = self._db.execute(f"SELECT {_COLUMNS} FROM resources WHERE key=?", (key,)).fetchone()
+            if row:
+                self._rows.keep(key, row[1], row)
+        return row
 
     def add(self, record: Record) -> None:
         record.modified = wire_now()
@@ -397,6 +409,7 @@ class Store:
 
         Call it in a transaction.
         """
+        self._rows.forget_all()
         self.touch(key)
         for damaged in [one for one in self.damaged if one == key or one.startswith(f"{key}/")]:
             below = f"{damaged}/"
@@ -454,12 +467,12 @@ class Store:
         self._db.execute("DELETE FROM secrets WHERE key=?", (key,))
 
 
-_COLUMNS = "key, kind, parent, body, internal, seq, version, modified"
+_COLUMNS = "key, kind, parent, body, internal, seq, version, modified, active"
 
 
-def _record(row: tuple[Any, ...]) -> Record:
+def _record(row: Row) -> Record:
     """Raises DamagedRecord."""
-    key, kind, parent, body_text, internal_text, seq, version, modified = row
+    key, kind, parent, body_text, internal_text, seq, version, modified, _ = row
     try:
         body, internal = json.loads(body_text), json.loads(internal_text)
     except (ValueError, TypeError, RecursionError) as exc:

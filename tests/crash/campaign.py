@@ -148,6 +148,8 @@ class Campaign:
             self._lost(claim)
             if end(pid):
                 self.figures["kills of runners"] += 1
+            for other in self.service.claims_of(pid):  # it may have had the next task by then
+                self._lost(other)
 
     def _lost(self, claim: Path) -> None:
         self.invariants.lost.add(claim.parts[-3].rpartition("-")[0])

@@ -95,16 +95,21 @@ class CrashingService(Service):
 
     def claims(self) -> dict[Path, int]:
         """The claims of runners that live, and their process ids."""
-        found = {}
+        return {claim: pid for claim, pid in self._claims() if _name_and_parent(pid)[0] == claim.suffix[1:]}
+
+    def claims_of(self, pid: int) -> list[Path]:
+        """The claims of a runner whose tasks have no end."""
+        return [claim for claim, owner in self._claims() if owner == pid and not (claim.parent / "exit.json").exists()]
+
+    def _claims(self) -> Iterator[tuple[Path, int]]:
         for claim in self.home.glob("nodes/*/tasks/*/*/claim.*"):
             try:
                 text = claim.read_text()
             except OSError:
                 continue
             pid = int(text.partition('"pid": ')[2].partition(",")[0] or 0)
-            if pid and _name_and_parent(pid)[0] == claim.suffix[1:]:
-                found[claim] = pid
-        return found
+            if pid:
+                yield claim, pid
 
 
 def end(pid: int) -> bool:

@@ -23,9 +23,8 @@ def fork_with_points() -> int:
     faults.hit("process", "launcher or runner before fork")
     pid = fork()
     if pid == 0:
-        dice = random.Random(os.getpid())
-        dies = dice.random() < chance
-        faults.what, faults.left = "*", dice.randint(1, 8) if dies else 0
+        random.seed(os.getpid())
+        faults.what, faults.left = "*", 0
         faults.around(os, "posix_spawn", "process")
     else:
         faults.hit("process", "launcher or runner after fork")
@@ -33,6 +32,8 @@ def fork_with_points() -> int:
 
 
 def claim_with_points(source: str, target: str) -> None:
+    faults.task = ""
+    faults.left = random.randint(1, 8) if random.random() < chance else 0  # anew for each of its tasks
     faults.hit("file", "runner before its claim")
     link(source, target)
     faults.task = target

@@ -62,15 +62,15 @@ def install_in_host() -> None:
     from azext_batchai.service.engine.local.host import LocalHost
 
     sys.path.pop(0)
-    fork = LocalHost.fork
+    start = LocalHost.start
 
-    async def fork_with_points(self, request):
-        faults.hit("process", "before a fork")
-        handle = await fork(self, request)
-        faults.hit("process", "after a fork")
+    async def start_with_points(self, request):
+        faults.hit("process", "before a start")
+        handle = await start(self, request)
+        faults.hit("process", "after a start")
         return handle
 
-    LocalHost.fork = fork_with_points
+    LocalHost.start = start_with_points
 
 
 if __name__ == "__main__":

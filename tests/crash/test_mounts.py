@@ -110,7 +110,7 @@ def test_a_container_sees_the_clusters_volumes_after_a_kill(crashes: Crashes, im
     assert (crashes.share / "written").read_text() == "here\n"
 
 
-@pytest.mark.parametrize("moment", ["after the start of podman:3", "after a fork:1"])
+@pytest.mark.parametrize("moment", ["after the start of podman:3", "after a start:1"])
 @pytest.mark.parametrize("terminated", [False, True], ids=["ends", "is terminated"])
 def test_no_container_is_left(crashes: Crashes, image: str, moment: str, terminated: bool) -> None:
     crashes.create_cluster()

@@ -65,10 +65,10 @@ def test_an_acknowledged_termination_of_a_waiting_job_is_kept(crashes: Crashes) 
 def test_a_job_is_started_after_kills_in_its_start_window(crashes: Crashes) -> None:
     crashes.create_cluster()
     crashes.wait_for_cluster(idle=1)
-    crashes.restart(at="before a fork:1")
+    crashes.restart(at="before a start:1")
     crashes.create_job("job", "echo start >> $AZ_BATCHAI_MOUNT_ROOT/afs/starts; exit 3")
     crashes.dies()
-    for moment in ("before link:1", "after link:1", "before a fork:1", "after link:1", "after a fork:1"):
+    for moment in ("before link:1", "after link:1", "before a start:1", "after link:1", "after a start:1"):
         crashes.restart(at=moment)
         crashes.dies()
     crashes.restart()
@@ -78,9 +78,9 @@ def test_a_job_is_started_after_kills_in_its_start_window(crashes: Crashes) -> N
 
 
 def test_jobs_are_started_under_another_claim_where_the_launcher_dies(crashes: Crashes) -> None:
-    crashes.create_cluster(nodes=3)
-    crashes.wait_for_cluster(idle=3)
-    crashes.restart(launcher="process:3")  # each launcher starts one and dies over the second
+    crashes.create_cluster(nodes=5)
+    crashes.wait_for_cluster(idle=5)
+    crashes.restart(launcher="process:3")  # each launcher forks one runner and dies over the second
     for number in range(12):
         crashes.create_job(f"job{number}", f"echo {number} >> $AZ_BATCHAI_MOUNT_ROOT/afs/starts")
     for number in range(12):

@@ -5,16 +5,16 @@ import errno
 import json
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 
 from azext_batchai.service.engine.base import MachineRestarted, TaskError
-from azext_batchai.service.engine.local import host as host_module
 from azext_batchai.service.engine.local.host import LocalHost
 from azext_batchai.service.engine.task import Command, Task, TaskEnd
 from crash.conftest import with_host
-from harness.processes import of_home, wait_until
+from harness.processes import of_home
 
 GRACE = 0.3
 
@@ -49,19 +49,20 @@ def test_a_start_taken_back_by_a_service_that_died_over_it_is_no_lost_node(tmp_p
 
 def test_a_launcher_that_dies_over_every_other_request(tmp_path: Path) -> None:
     async def work(host: LocalHost) -> list[TaskEnd]:
-        fork, count = host.fork, 0
+        start, count = host.start, 0
 
         async def deadly(request: object) -> object:
             nonlocal count
             count += 1
-            waiting = asyncio.ensure_future(fork(request))
+            waiting = asyncio.ensure_future(start(request))
             if count % 2:
-                while not host._process or host._process.returncode is not None:
+                launcher = host.runners.launcher
+                while not launcher.process or launcher.process.returncode is not None:
                     await asyncio.sleep(0)
-                host._process.kill()
+                launcher.process.kill()
             return await waiting
 
-        host.fork = deadly  # type: ignore[method-assign]
+        host.start = deadly  # type: ignore[method-assign]
         folders = [tmp_path / str(number) for number in range(8)]
         for folder in folders:
             folder.mkdir()
@@ -78,7 +79,7 @@ def test_who_no_longer_waits_for_a_fork_leaves_the_others_their_answers(tmp_path
             folder = tmp_path / f"cancelled{number}"
             folder.mkdir()
             gone = asyncio.ensure_future(Task(host, folder / "task", GRACE).run(command(folder, "true"), resume=False))
-            while not host._replies and not gone.done():
+            while not host.runners.launcher._replies and not gone.done():
                 await asyncio.sleep(0)
             gone.cancel()
         return await task(host, tmp_path).run(command(tmp_path, "exit 5"), resume=False)
@@ -86,20 +87,22 @@ def test_who_no_longer_waits_for_a_fork_leaves_the_others_their_answers(tmp_path
     assert with_host(work) == TaskEnd(5)
 
 
-def test_a_process_that_runs_is_kept_although_descriptors_are_short(tmp_path: Path, monkeypatch) -> None:
-    opened = host_module._open
+def test_a_task_is_started_once_although_descriptors_are_short(tmp_path: Path, monkeypatch) -> None:
+    received = socket.recv_fds
     calls = []
 
-    def short(pid: int) -> object:
-        calls.append(pid)
-        if len(calls) == 1:
-            wait_until(lambda: list(tmp_path.glob("task/claim.*")), "it has claimed its start")
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return opened(pid)
+    def short(*arguments: object) -> object:
+        body, descriptors, flags, address = received(*arguments)
+        calls.append(body)
+        if len(calls) == 1:  # as the kernel does where there is no number left for it
+            os.close(descriptors.pop())
+        return body, descriptors, flags, address
 
-    monkeypatch.setattr(host_module, "_open", short)
-    end = with_host(lambda host: task(host, tmp_path).run(command(tmp_path, "sleep 0.3; exit 6"), resume=False))
-    assert end == TaskEnd(6)
+    monkeypatch.setattr(socket, "recv_fds", short)
+    line = "echo once >> starts; exit 6"
+    end = with_host(lambda host: task(host, tmp_path).run(command(tmp_path, line), resume=False))
+    assert (end, len(calls)) == (TaskEnd(6), 2)
+    assert (tmp_path / "starts").read_text() == "once\n"
 
 
 def test_a_start_is_not_taken_back_by_who_cannot_write(tmp_path: Path, monkeypatch) -> None:

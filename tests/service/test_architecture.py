@@ -17,6 +17,7 @@ FLOORS = (
         "open_files",
         "store_checks",
         "store_events",
+        "store_rows",
         "store_sync",
         "store_upgrades",
         "ports",

@@ -226,19 +226,6 @@ def test_a_lost_runner_is_reported_and_its_orphans_are_killed(tmp_path: Path) ->
     assert caught.value.code == "NodeLost"
 
 
-def test_a_launcher_that_was_killed_is_replaced(tmp_path: Path) -> None:
-    async def work(host: LocalHost) -> TaskEnd:
-        first = Task(host, tmp_path / "first", GRACE)
-        await first.run(command(tmp_path, "true"), resume=False)
-        assert host._process
-        host._process.kill()
-        await host._process.wait()
-        await asyncio.sleep(0.05)
-        return await Task(host, tmp_path / "second", GRACE).run(command(tmp_path, "exit 2"), resume=False)
-
-    assert with_host(work) == TaskEnd(2)
-
-
 def test_a_host_without_descriptors_takes_no_runner_for_lost(tmp_path: Path) -> None:
     """It says that it cannot look, and keeps nothing open; when it can, it finds the runner."""
     claim = {"pid": os.getpid(), "startTime": _start_time(), "bootId": clock.boot_id()}
@@ -349,47 +336,3 @@ def test_it_is_told_whether_something_was_mounted_for_others_of_the_namespace(tm
     assert not told("true")
     assert told("mount -t tmpfs none .")
     assert told("mount -t tmpfs none . && umount .")
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-@pytest.mark.parametrize("end", ["close", "kill"])
-def test_a_runner_waits_for_the_next_task_and_goes_with_the_launcher(tmp_path: Path, end: str) -> None:
-    async def spare(launcher: int) -> int:
-        while not (found := children(launcher)):
-            await asyncio.sleep(0.01)
-        return found[0]
-
-    async def work(host: LocalHost) -> int:
-        async def run(name: str, line: str, **environment: str) -> str:
-            await Task(host, tmp_path / name, GRACE).run(command(tmp_path, line, **environment), resume=False)
-            return (tmp_path / "out").read_text()
-
-        await run("first", "true")
-        launcher = host._process.pid
-        waiting = await spare(launcher)
-        # Larger than what a socket takes at once.
-        many = {f"V{number}": "x" * 100_000 for number in range(5)}
-        assert int(await run("second", "echo $PPID", **many)) == waiting
-        waiting = await spare(launcher)
-        if end == "kill":
-            os.kill(launcher, signal.SIGKILL)
-        return waiting
-
-    waiting = with_host(work)
-    wait_until(lambda: not alive(waiting), "the runner that waited is gone")
-
-
-def test_a_task_is_started_although_the_runner_that_waited_is_gone(tmp_path: Path) -> None:
-    async def work(host: LocalHost) -> TaskEnd:
-        await Task(host, tmp_path / "first", GRACE).run(command(tmp_path, "true"), resume=False)
-        while not (waiting := children(host._process.pid)):
-            await asyncio.sleep(0.01)
-        os.kill(waiting[0], signal.SIGKILL)
-        while children(host._process.pid):
-            await asyncio.sleep(0.01)
-        return await Task(host, tmp_path / "second", GRACE).run(command(tmp_path, "exit 5"), resume=False)
-
-    assert with_host(work) == TaskEnd(5)

@@ -1,8 +1,8 @@
 """Who gets in: a code that is good once becomes a cookie, which ends with the service."""
 
 import os
-import stat
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable

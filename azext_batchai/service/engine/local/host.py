@@ -19,6 +19,7 @@ from azext_batchai.service.engine.local.runners import Given, Runners
 _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl
 _KILL_ROUNDS, _KILL_PAUSE = 500, 0.01
+_QUIET_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,13 @@ class LocalHost:
 
     async def kill_marked(self, variable: str, value: str) -> None:
         mark = f"{variable}={value}".encode()
+        quiet = 0
         for _ in range(_KILL_ROUNDS):
             # Once more until nothing is found: one that was just being forked has escaped, and dying takes a moment.
-            if not await asyncio.to_thread(_kill_marked, mark):
+            # Who ended before it could be looked at may have been one, and have left another.
+            found, missed = await asyncio.to_thread(_kill_marked, mark)
+            quiet = 0 if found else quiet + 1
+            if quiet >= (_QUIET_ROUNDS if missed else 1):
                 return
             await asyncio.sleep(_KILL_PAUSE)
 
@@ -137,9 +142,9 @@ def _identity(pid: int) -> tuple[str, str]:
     return ("", "") if fields[0] == "Z" else (fields[19], name)
 
 
-def _kill_marked(mark: bytes) -> int:
-    """How many processes were found, and killed."""
-    found = 0
+def _kill_marked(mark: bytes) -> tuple[int, int]:
+    """How many processes were found, and killed, and how many had ended before they could be looked at."""
+    found = missed = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -147,6 +152,8 @@ def _kill_marked(mark: bytes) -> int:
             if mark in (entry / "environ").read_bytes().split(b"\0"):
                 found += 1
                 os.kill(int(entry.name), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            missed += 1
         except OSError:
             continue
-    return found
+    return found, missed

@@ -26,6 +26,7 @@ from azext_batchai.service.engine.job_variables import (
 from azext_batchai.service.engine.local import mpi, node_ssh
 from azext_batchai.service.engine.local.containers import Containers, no_runtime
 from azext_batchai.service.engine.local.environment import expand, shell
+from azext_batchai.service.engine.local.folders import make_folder, real_path
 from azext_batchai.service.engine.local.mounts import mount, run_later, unmount_below
 from azext_batchai.service.engine.local.node import LocalNode, tail
 from azext_batchai.service.engine.local.view import DOCUMENTED_ROOT
@@ -166,17 +167,18 @@ class LocalSite:
         for place in self._places:
             for output in place.outputs:
                 try:
-                    os.makedirs(output.base, exist_ok=True)
+                    make_folder(str(output.base))
                 except OSError as exc:
                     raise wrong_path(output.what, output.prefix, exc.strerror or str(exc)) from None
-                if self._is_the_nodes(place, output.base):
+                if self._is_the_nodes(place, real_path(str(output.base))):
                     self._keep(output)
                 else:
-                    os.makedirs(output.path, exist_ok=True)
+                    make_folder(str(output.path))
 
-    def _is_the_nodes(self, place: _Place, folder: Path) -> bool:
-        """Whether a folder is the node's own, neither of a volume nor the user's."""
-        real, root = folder.resolve(), place.node.real_root
+    def _is_the_nodes(self, place: _Place, folder: str) -> bool:
+        """Whether a folder, whose links have been followed, is the node's own: neither of a volume nor the user's."""
+        if not f"{folder}/".startswith(f"{place.node.real_root}/"):
+            return False
         mounted = [
             mounts / volume.relative_path
             for mounts, volumes in (
@@ -186,7 +188,7 @@ class LocalSite:
             for volume in volumes
             if volume.mount_command
         ]
-        return real.is_relative_to(root) and not any(real.is_relative_to(mount.resolve()) for mount in mounted)
+        return not any(Path(folder).is_relative_to(mount.resolve()) for mount in mounted)
 
     def _keep(self, output: OutputFolder) -> None:
         """Output that is on no volume (a mistyped mount, say) would vanish with the node: it lies elsewhere."""

@@ -43,15 +43,20 @@ def serve(channel: socket.socket, namespaces: Namespaces) -> None:
         try:
             pid, theirs = _fork(channel, _namespace(namespaces, request["enter"]))
         except OSError as exc:
-            reply, descriptors = {"error": exc.strerror}, []
+            if not _say(channel, {"id": request["id"], "error": exc.strerror}):
+                return
         else:
-            reply, descriptors = {"pid": pid}, [theirs.detach()]
-        try:
-            socket.send_fds(channel, [json.dumps({"id": request["id"], **reply}).encode()], descriptors)
-        except OSError:
-            return
-        for descriptor in descriptors:
-            os.close(descriptor)
+            with theirs:
+                if not _say(channel, {"id": request["id"], "pid": pid}, theirs.fileno()):
+                    return
+
+
+def _say(channel: socket.socket, message: dict[str, object], *descriptors: int) -> bool:
+    try:
+        socket.send_fds(channel, [json.dumps(message).encode()], descriptors)
+    except OSError:
+        return False
+    return True
 
 
 def _namespace(namespaces: Namespaces, enter: list[str]) -> Namespace | None:

@@ -19,6 +19,7 @@ from azext_batchai.service.engine.local import mpi, node_ssh
 from azext_batchai.service.engine.local.containers import ContainerRuntime, Containers
 from azext_batchai.service.engine.local.environment import expand, node_environment, shell
 from azext_batchai.service.engine.local.folder_files import FolderFiles
+from azext_batchai.service.engine.local.folders import is_as_made
 from azext_batchai.service.engine.local.mounts import mount, remove_later, remove_tree, run_later, unmount_below
 from azext_batchai.service.engine.local.ssh_far import FarNode
 from azext_batchai.service.engine.local.ssh_server import SshEndpoint, SshEndpointSpec
@@ -223,7 +224,7 @@ class LocalNode:
                 untouched = os.listdir(place) == [*_SPARES[name]] and make_spare(place / _SPARES[name][0])
             else:
                 untouched = sorted(os.listdir(place)) == sorted(_SPARES[name])
-                untouched = untouched and all(_is_as_made(f"{place}/{folder}", self._made) for folder in _SPARES[name])
+                untouched = untouched and all(is_as_made(f"{place}/{folder}", self._made) for folder in _SPARES[name])
             if untouched:
                 os.rename(place, spare)
             return untouched
@@ -305,14 +306,6 @@ async def open_endpoint(
         if not port:
             raise
     return await SshEndpoint.start(replace(spec, port=0))
-
-
-def _is_as_made(folder: str, made: tuple[int, int, int]) -> bool:
-    """Whether an empty folder of this device, mode and owner is there, without an access list of its own."""
-    status = os.lstat(folder)
-    if (status.st_dev, status.st_mode, status.st_uid) != made or os.listdir(folder):
-        return False
-    return not any(name.startswith("system.posix_acl") for name in os.listxattr(folder))
 
 
 def tail(path: Path) -> str:

@@ -1,5 +1,5 @@
-"""A runner: the process that owns a task. The launcher forks one that runs tasks one after the other, an agent of Slurm's
-forks one for each.
+"""A runner: the process that owns a task. The launcher's runners have one task after the other, those of Slurm's agent
+one each.
 
 Standard library only, for Python 3.8 or newer. What a task is comes as a request:
   {"folder", "cookie", "argv", "cwd", "environment", "stdout", "stderr", "grace", "pipes", "errors"}
@@ -77,7 +77,9 @@ def serve(channel: socket.socket, namespace: Namespace | None) -> None:
         while True:
             set_name(IDLE_NAME)
             request = events.next_task(runner.outside)
-            end = runner.run(request) if request else None
+            if not request:
+                break
+            end = runner.run(request)
             if end is None or not events.tell(request["cookie"], end, runner.is_as_new) or not runner.is_as_new:
                 break
     finally:
@@ -197,7 +199,7 @@ class Events:
         pauses = [relay.patience() for relay in relays]
         times = [pause for pause in (timeout, *pauses) if pause is not None]
         descriptors = [descriptor for relay in relays for descriptor in relay.readable()]
-        channels = [self._channel] if self._channel else []
+        channels: list[Any] = [self._channel] if self._channel else []
         ready, _, _ = select.select([self._read, *channels, *descriptors], [], [], min(times) if times else None)
         for relay in relays:
             relay.copy(ready)
@@ -208,14 +210,15 @@ class Events:
         while self._channel and not self._next:
             ready, _, changed = select.select([self._read, self._channel], [], outside.watched())
             self._hear(ready)
+            self._hear_signals()  # one that came before the request may be seen only now
             if changed or self.stop:
                 return None
         request, self._next = self._next, None
         return request
 
     def _hear(self, ready: list[Any]) -> None:
-        if self._read in ready and signal.SIGTERM in os.read(self._read, 1024):
-            self.stop = True
+        if self._read in ready:
+            self._hear_signals()
         if not self._channel or self._channel not in ready:
             return
         try:
@@ -236,8 +239,15 @@ class Events:
             elif message["stop"] == self._cookie:  # else it is one that has ended already
                 self.stop = True
 
+    def _hear_signals(self) -> None:
+        try:
+            self.stop = signal.SIGTERM in os.read(self._read, 1024) or self.stop
+        except BlockingIOError:
+            pass
+
     def tell(self, cookie: str, end: Json, more: bool) -> bool:
         """Say how a task has ended, and whether the next may come; False where nobody listens any more."""
+        self._cookie = ""
         message = json.dumps({"cookie": cookie, "end": end, "more": more}).encode()
         try:
             if self._channel:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import os
 import socket
@@ -187,14 +186,18 @@ class Launcher:
             async with self._lock:
                 channel = self._channel or await self._start()
             self._last += 1
+            number = self._last
             reply: asyncio.Future[tuple[int, socket.socket]] = asyncio.get_running_loop().create_future()
-            self._replies[self._last] = reply
+            self._replies[number] = reply
             enter = key if sum(map(len, key)) < _MOST_ENTER_BYTES else ()  # it makes its own namespace then
             try:
-                channel.send(json.dumps({"id": self._last, "enter": enter}).encode())
-            except BrokenPipeError:
-                self._hang_up()
-            return await reply
+                channel.send(json.dumps({"id": number, "enter": enter}).encode())
+                return await reply
+            except ConnectionError:
+                self._hang_up(channel)
+                raise NotStarted("the launcher process has ended") from None
+            finally:
+                self._replies.pop(number, None)
 
     async def _start(self) -> socket.socket:
         if self.process:
@@ -228,7 +231,7 @@ class Launcher:
         except OSError:
             body = b""
         if not body:
-            self._hang_up()
+            self._hang_up(channel)
             return
         message = json.loads(body)
         given = [socket.socket(fileno=descriptor) for descriptor in descriptors]
@@ -238,23 +241,24 @@ class Launcher:
                 end.close()
         elif "error" in message:
             reply.set_exception(OSError(message["error"]))
-        elif not given:  # no descriptor was left for it
-            reply.set_exception(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+        elif not given:
+            reply.set_exception(NotStarted("no descriptor was left for the runner's channel"))
         else:
             given[0].setblocking(False)
             reply.set_result((message["pid"], given[0]))
 
-    def _hang_up(self) -> None:
-        if self._channel:
-            asyncio.get_running_loop().remove_reader(self._channel)
-            self._channel.close()
-            self._channel = None
-        replies, self._replies = self._replies, {}
-        for reply in replies.values():
+    def _hang_up(self, channel: socket.socket) -> None:
+        if channel is not self._channel:  # done, and there may be another by now
+            return
+        asyncio.get_running_loop().remove_reader(channel)
+        channel.close()
+        self._channel = None
+        for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(NotStarted("the launcher process has ended"))
 
     async def close(self) -> None:
-        self._hang_up()
+        if self._channel:
+            self._hang_up(self._channel)
         if self.process:
             await self.process.wait()
