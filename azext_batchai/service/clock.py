@@ -21,11 +21,19 @@ def wire_time(moment: datetime) -> str:
 
 
 def wire_now() -> str:
-    return wire_time(utc_now())
+    return wire_from_epoch(epoch())
 
 
 def wire_from_epoch(seconds: float) -> str:
-    return wire_time(datetime.fromtimestamp(seconds, timezone.utc))
+    whole, milliseconds = divmod(round(seconds * 1_000_000) // 1000, 1000)
+    if not milliseconds:
+        return f"{_whole_second(whole)}Z"
+    return f"{_whole_second(whole)}.{milliseconds:03d}".rstrip("0") + "Z"
+
+
+@lru_cache(64)
+def _whole_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def http_date(text: str) -> str:

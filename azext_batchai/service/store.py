@@ -290,11 +290,15 @@ class Store:
     def get(self, key: str) -> Record | None:
         """Raises DamagedRecord."""
         row = self._row(key)
+        if not row:
+            return None
         try:
-            return _record(row) if row else None
+            record = _record(row, self._rows.is_sound(key))
         except DamagedRecord as exc:
             self._note(exc)
             raise
+        self._rows.note_sound(key)
+        return record
 
     def place(self, key: str) -> tuple[str, bool] | None:
         """The parent of the record at `key` and whether it is active, without reading what it holds."""
@@ -306,7 +310,7 @@ class Store:
         if not row:
             row = self._db.execute(f"SELECT {_COLUMNS} FROM resources WHERE key=?", (key,)).fetchone()
             if row:
-                self._rows.keep(key, row[1], row)
+                self._rows.keep(row)
         return row
 
     def add(self, record: Record) -> None:
@@ -470,14 +474,14 @@ class Store:
 _COLUMNS = "key, kind, parent, body, internal, seq, version, modified, active"
 
 
-def _record(row: Row) -> Record:
-    """Raises DamagedRecord."""
+def _record(row: Row, sound: bool = False) -> Record:
+    """Raises DamagedRecord; a row that is known to be `sound` is not looked at again."""
     key, kind, parent, body_text, internal_text, seq, version, modified, _ = row
     try:
         body, internal = json.loads(body_text), json.loads(internal_text)
     except (ValueError, TypeError, RecursionError) as exc:
         raise DamagedRecord(key, kind, f"it is no JSON ({exc})") from None
-    fault = store_checks.record_fault(kind, body, internal)
+    fault = "" if sound else store_checks.record_fault(kind, body, internal)
     if fault:
         raise DamagedRecord(key, kind, fault)
     return Record(key, kind, parent, body, internal, seq, version, modified)

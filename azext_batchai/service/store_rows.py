@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-Row = tuple[Any, ...]
+Row = tuple[Any, ...]  # it begins with key and kind
 _KINDS = ("group", "workspace", "experiment", "cluster")
 _MOST = 256
 
@@ -14,18 +14,29 @@ class LastingRows:
 
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
+        self._sound: set[str] = set()
 
     def get(self, key: str) -> Row | None:
         return self._rows.get(key)
 
-    def keep(self, key: str, kind: str, row: Row) -> None:
-        if kind in _KINDS:
-            while len(self._rows) >= _MOST:
-                del self._rows[next(iter(self._rows))]
-            self._rows[key] = row
+    def keep(self, row: Row) -> None:
+        if row[1] in _KINDS:
+            if len(self._rows) >= _MOST:
+                self.forget(next(iter(self._rows)))
+            self._rows[row[0]] = row
+
+    def is_sound(self, key: str) -> bool:
+        """Whether the row that is kept has been looked at."""
+        return key in self._sound
+
+    def note_sound(self, key: str) -> None:
+        if key in self._rows:
+            self._sound.add(key)
 
     def forget(self, key: str) -> None:
         self._rows.pop(key, None)
+        self._sound.discard(key)
 
     def forget_all(self) -> None:
         self._rows.clear()
+        self._sound.clear()

@@ -310,7 +310,7 @@ def test_tasks_one_after_the_other_in_the_same_folder(tmp_path: Path) -> None:
     cookies = set()
     for line, end in (("kill -9 $$", TaskEnd(137, signal.SIGKILL)), ("exit 3", TaskEnd(3))):
         cookies.add((folder / "cookie").read_text())
-        assert make_spare(folder)
+        assert make_spare(str(folder))
         never = with_host(lambda host: Task(host, folder, GRACE).adopt())
         assert never is None  # it is no task that ran
         assert run(tmp_path, line) == end

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from azext_batchai.service.engine.base import JobPlan, TaskError
@@ -12,37 +11,37 @@ from azext_batchai.service.engine.base import JobPlan, TaskError
 
 @dataclass(frozen=True)
 class Folders:
-    """A job's own folders on one node; `shared` is the one that all its nodes see."""
+    """Paths of a job's own folders on one node; `shared` is the one that all its nodes see."""
 
-    root: Path
-    shared: Path
+    root: str
+    shared: str
 
-    @cached_property
-    def work(self) -> Path:
-        return self.root / "wd"
+    @property
+    def work(self) -> str:
+        return f"{self.root}/wd"
 
-    @cached_property
-    def mounts(self) -> Path:
-        return self.root / "mounts"
+    @property
+    def mounts(self) -> str:
+        return f"{self.root}/mounts"
 
-    @cached_property
-    def temp(self) -> Path:
-        return self.root / "temp"
+    @property
+    def temp(self) -> str:
+        return f"{self.root}/temp"
 
 
-def folder_of(plan: JobPlan) -> Path:
+def folder_of(plan: JobPlan) -> str:
     """A job's folder in a node's own."""
-    return Path("jobs") / plan.workspace / plan.experiment / plan.name
+    return f"jobs/{plan.workspace}/{plan.experiment}/{plan.name}"
 
 
 def own_variables(plan: JobPlan, folders: Folders) -> dict[str, str]:
     """What needs no folder of output. The last two are Azure Machine Learning's, which scripts still read."""
     return {
         "AZ_BATCHAI_JOB_NAME": plan.name,
-        "AZ_BATCHAI_JOB_MOUNT_ROOT": str(folders.mounts),
-        "AZ_BATCHAI_JOB_TEMP": str(folders.temp),
-        "AZ_BATCHAI_JOB_TEMP_DIR": str(folders.root.parent),
-        "AZ_BATCHAI_SHARED_JOB_TEMP": str(folders.shared),
+        "AZ_BATCHAI_JOB_MOUNT_ROOT": folders.mounts,
+        "AZ_BATCHAI_JOB_TEMP": folders.temp,
+        "AZ_BATCHAI_JOB_TEMP_DIR": folders.root.rpartition("/")[0],
+        "AZ_BATCHAI_SHARED_JOB_TEMP": folders.shared,
         "AZ_BATCHAI_JOB_MASTER_NODE_IP": plan.addresses[0],
         "AZ_BATCHAI_NODE_LIST": ";".join(plan.addresses),
     }
@@ -50,14 +49,14 @@ def own_variables(plan: JobPlan, folders: Folders) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A folder that output goes to: `base` is the user's, `path` the job's own below it."""
+    """A folder that output goes to: `base` is the path of the user's, `path` that of the job's own below it."""
 
     identifier: str
     variable: str
     what: str
     prefix: str
-    base: Path
-    path: Path
+    base: str
+    path: str
 
 
 def output_folders(plan: JobPlan, expand: Callable[[str], str]) -> Iterator[OutputFolder]:
@@ -82,11 +81,11 @@ def output_folders(plan: JobPlan, expand: Callable[[str], str]) -> Iterator[Outp
 
 def _output(
     plan: JobPlan, what: str, prefix: str, inside: str, expand: Callable[[str], str]
-) -> tuple[str, str, Path, Path]:
-    base = Path(expand(prefix))
-    if not base.is_absolute():
+) -> tuple[str, str, str, str]:
+    base = expand(prefix)
+    if not base.startswith("/"):
         raise wrong_path(what, prefix, "it must be an absolute path or start with a mount root variable")
-    return what, prefix, base, Path(f"{base}/{plan.output_segment}/{inside}")
+    return what, prefix, str(Path(base)), str(Path(f"{base}/{plan.output_segment}/{inside}"))
 
 
 def input_variables(plan: JobPlan, expand: Callable[[str], str]) -> Mapping[str, str]:

@@ -41,10 +41,10 @@ class Command:
     """
 
     argv: tuple[str, ...]
-    cwd: Path
+    cwd: str | Path
     environment: Mapping[str, str]
-    stdout: Path
-    stderr: Path
+    stdout: str | Path
+    stderr: str | Path
     pipes: Mapping[str, str] = field(default_factory=dict)
     errors: str = ""
     enter: tuple[str, ...] = ()
@@ -256,7 +256,7 @@ class Task:
                 await asyncio.sleep(_RETRY_SECONDS)
 
 
-def make_spare(folder: Path) -> bool:
+def make_spare(folder: str) -> bool:
     """Make the folder of a task that has ended one for a task to come; False where there is more in it than usual.
 
     Its files stay and are written again: new ones cost much more where many were removed lately (ext4 without journal).

@@ -45,7 +45,7 @@ class _Place:
     outputs: list[OutputFolder]
     variables: dict[str, str]
     environment: dict[str, str]
-    log: Path
+    log: str
     container: str
 
 
@@ -78,7 +78,7 @@ class LocalSite:
         self._attempt = f"{self._job}-{plan.attempt}"
         # A job of one process needs nothing that is its own to find its only node.
         self._alone = len(nodes) == 1 and not nodes[0].reach and not any(one.world_size for one in plan.processes)
-        self._output = Path()
+        self._output = ""
         self._places: list[_Place] = []
 
     # Setting up
@@ -102,7 +102,7 @@ class LocalSite:
         await self._off_loop(lambda: self._make_folders(not resume))
         for places in self._few_at_a_time(self._places if self._plan.volumes else ()):
             for place in places:
-                await mount(place.node.host, place.folders.mounts, self._plan.volumes, place.node.files)
+                await mount(place.node.host, Path(place.folders.mounts), self._plan.volumes, place.node.files)
             await asyncio.sleep(0)
         await self._off_loop(self._make_output)
         await self._off_loop(self._connect_nodes)
@@ -122,8 +122,8 @@ class LocalSite:
 
     def _find_places(self) -> None:
         relative = folder_of(self._plan)
-        shared = self._nodes[0].root / relative / "shared"
-        self._places = [self._place(node, Folders(node.root / relative, shared)) for node in self._nodes]
+        shared = f"{self._nodes[0].root}/{relative}/shared"
+        self._places = [self._place(node, Folders(f"{node.root}/{relative}", shared)) for node in self._nodes]
 
     def _make_folders(self, spares: bool) -> None:
         for place in self._places:
@@ -133,8 +133,8 @@ class LocalSite:
                 if place.node.take_spare("job", folders.root):
                     continue
             for folder in (folders.work, folders.mounts, folders.temp):
-                os.makedirs(folder, exist_ok=True)
-        os.makedirs(self._places[0].folders.shared, exist_ok=True)
+                make_folder(folder)
+        make_folder(self._places[0].folders.shared)
 
     def _place(self, node: LocalNode, folders: Folders) -> _Place:
         """The job's variables and paths on a node; makes nothing, so that a job is found again whatever is gone."""
@@ -143,47 +143,47 @@ class LocalSite:
         variables = {
             **node.environment,
             **own_variables(plan, folders),
-            "BATCHAI_SSH_CONFIG": str(meeting / ".ssh_config"),
-            **mpi.variables(meeting / ".agent" / "agent", meeting / ".hosts", plan.addresses, node.interface),
+            "BATCHAI_SSH_CONFIG": f"{meeting}/.ssh_config",
+            **mpi.variables(f"{meeting}/.agent/agent", f"{meeting}/.hosts", plan.addresses, node.interface),
         }
 
         def real(path: str) -> str:
             return node.view.outside(expand(path, variables))
 
         outputs = list(output_folders(plan, real))
-        variables.update({output.variable: str(output.path) for output in outputs})
+        variables.update({output.variable: output.path for output in outputs})
         variables.update(input_variables(plan, real))
         self._output = outputs[0].path
         # Paths are those of the node's own view, but for what all nodes of the job share.
-        everybodys = {name: value for name, value in variables.items() if str(folders.shared) in value}
+        everybodys = {name: value for name, value in variables.items() if folders.shared in value}
         variables = {**node.view.variables(variables), **everybodys}
         log_name = f"execution-{node.spec.node_id}.log" if len(self._nodes) > 1 else "execution.log"
         environment = {**variables, **plan.environment}
         container = node.container(self._attempt)
-        return _Place(node, folders, outputs, variables, environment, self._output / log_name, container)
+        return _Place(node, folders, outputs, variables, environment, f"{self._output}/{log_name}", container)
 
     def _make_output(self) -> None:
         """Raises TaskError for a place that cannot be made, OSError."""
         for place in self._places:
             for output in place.outputs:
                 try:
-                    make_folder(str(output.base))
+                    make_folder(output.base)
                 except OSError as exc:
                     raise wrong_path(output.what, output.prefix, exc.strerror or str(exc)) from None
-                if self._is_the_nodes(place, real_path(str(output.base))):
+                if self._is_the_nodes(place, real_path(output.base)):
                     self._keep(output)
                 else:
-                    make_folder(str(output.path))
+                    make_folder(output.path)
 
     def _is_the_nodes(self, place: _Place, folder: str) -> bool:
         """Whether a folder, whose links have been followed, is the node's own: neither of a volume nor the user's."""
         if not f"{folder}/".startswith(f"{place.node.real_root}/"):
             return False
         mounted = [
-            mounts / volume.relative_path
+            Path(mounts, volume.relative_path)
             for mounts, volumes in (
                 (place.node.mounts, place.node.volumes),
-                (place.folders.mounts, self._plan.volumes),
+                (Path(place.folders.mounts), self._plan.volumes),
             )
             for volume in volumes
             if volume.mount_command
@@ -194,17 +194,18 @@ class LocalSite:
         """Output that is on no volume (a mistyped mount, say) would vanish with the node: it lies elsewhere."""
         kept = self._nodes[0].files.kept(self._job, output.identifier)
         kept.mkdir(parents=True, exist_ok=True)
-        output.path.parent.mkdir(parents=True, exist_ok=True)
-        if not output.path.is_symlink():
-            output.path.symlink_to(kept, target_is_directory=True)
+        path = Path(output.path)
+        make_folder(str(path.parent))
+        if not path.is_symlink():
+            path.symlink_to(kept, target_is_directory=True)
 
-    def _meeting(self, shared: Path) -> Path:
+    def _meeting(self, shared: str) -> str:
         """The folder of what tells a job's processes how to find its nodes."""
-        return self._nodes[0].root / "alone" if self._alone else shared
+        return f"{self._nodes[0].root}/alone" if self._alone else shared
 
     def _connect_nodes(self) -> None:
         """How the nodes find each other: one set of files for all of them."""
-        meeting = self._meeting(self._places[0].folders.shared)
+        meeting = Path(self._meeting(self._places[0].folders.shared))
         if self._alone:
             if self._nodes[0].is_connected:
                 return
@@ -215,7 +216,7 @@ class LocalSite:
         stations: dict[str, mpi.Station] = {}
         for address, place in zip(self._plan.addresses, self._places):
             variables = {name: value for name, value in place.variables.items() if _is_the_nodes_own(name)}
-            work = place.folders.work
+            work = Path(place.folders.work)
             enter = () if self._plan.container else place.node.view.enter((), work)
             own = {"BATCHAI_WORK": place.node.view.inside(str(work)), "BATCHAI_NODE_INDEX": str(len(stations))}
             stations[address] = mpi.Station({**variables, **own}, enter, place.node.reach)
@@ -241,7 +242,7 @@ class LocalSite:
         for node in self._nodes:
             folders += [node.files.folder(volume) for volume in (*node.volumes, *self._plan.volumes) if volume.name]
         folders += [node.local for node in self._nodes if node.local]
-        folders += [output.path.resolve() for place in self._places for output in place.outputs]
+        folders += [Path(output.path).resolve() for place in self._places for output in place.outputs]
         same = {str(folder): str(folder) for folder in folders}
         for place in self._places:  # one after the other: the first pulls the image for all
             mounts = {**same, DOCUMENTED_ROOT: str(place.node.root)}
@@ -250,10 +251,10 @@ class LocalSite:
     # Running
 
     def _folder(self, node: LocalNode, task: str) -> Path:
-        return self._tasks_of(node) / task
+        return Path(self._tasks_of(node), task)
 
-    def _tasks_of(self, node: LocalNode) -> Path:
-        return Path(f"{node.root}/tasks/{self._attempt}")
+    def _tasks_of(self, node: LocalNode) -> str:
+        return f"{node.root}/tasks/{self._attempt}"
 
     def has_started(self, task: str) -> bool:
         return any((self._folder(node, task) / "cookie").exists() for node in self._nodes)
@@ -309,18 +310,18 @@ class LocalSite:
         opened: mpi.OpenPipes | None,
     ) -> Command:
         place = self._places[node]
-        stdout, stderr = (self._output / file for file in streams)
+        stdout, stderr = (f"{self._output}/{file}" for file in streams)
         expanded = {name: expand(value, place.environment) for name, value in environment.items()}
         work, variables = place.folders.work, {**place.environment, **expanded}
         command = Command((shell(), "-c", command_line), work, variables, stdout, stderr)
         if process and process.world_size:
             folder = task.folder / "ranks"
-            command = mpi.ranks_command(process, command, folder, self._output, bool(self._runtimes), opened)
+            command = mpi.ranks_command(process, command, folder, Path(self._output), bool(self._runtimes), opened)
         wrap = opened.wrap if opened else ()
         if not self._runtimes:
             return self._in_view(replace(command, argv=(*wrap, *command.argv)), place)
         line = command_line if command.argv[0] == shell() else shlex.join(command.argv)
-        seen = Path(place.node.view.inside(str(work)))
+        seen = Path(place.node.view.inside(work))
         argv, handed = self._containers(place).inside(place.container, seen, line, variables)
         return replace(command, argv=(*wrap, *argv), environment=handed)
 
@@ -328,8 +329,8 @@ class LocalSite:
         """In the namespace that the node's jobs share, unless it would hold what the user's own command has mounted."""
         view, work = place.node.view, place.folders.work
         if any(volume.mount_command for volume in (*place.node.volumes, *self._plan.volumes)):
-            return replace(command, argv=view.enter(command.argv, work))
-        return replace(command, enter=view.namespace(), inside=view.inside(str(work)))
+            return replace(command, argv=view.enter(command.argv, Path(work)))
+        return replace(command, enter=view.namespace(), inside=view.inside(work))
 
     # Ending
 
@@ -370,7 +371,7 @@ class LocalSite:
     async def clean_up(self) -> None:
         for place in self._places:
             if any(volume.mount_command for volume in self._plan.volumes):
-                await asyncio.to_thread(unmount_below, place.folders.root)
+                await asyncio.to_thread(unmount_below, Path(place.folders.root))
         await self._off_loop(self._discard)
 
     def _discard(self) -> None:
@@ -380,7 +381,7 @@ class LocalSite:
             place.node.is_clean = False
             for name, folder in (("job", place.folders.root), ("tasks", self._tasks_of(place.node))):
                 if not clean or not place.node.put_back(name, folder):
-                    place.node.discard(folder)
+                    place.node.discard(Path(folder))
                     run_later(place.node.prepare_spares)
             place.node.is_clean = self._first
 
@@ -416,10 +417,10 @@ class LocalSite:
                 pass  # the share is gone: the job's own fate says so
 
     def last_lines(self, file: str) -> str:
-        return tail(self._output / file)
+        return tail(Path(self._output, file))
 
     def where(self, file: str) -> str:
-        return str(self._output / file)
+        return f"{self._output}/{file}"
 
 
 def _is_the_nodes_own(name: str) -> bool:

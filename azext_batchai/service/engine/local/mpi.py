@@ -66,17 +66,17 @@ exec {shell} {command}
 """
 
 
-def variables(agent: Path, host_file: Path, addresses: Sequence[str], interface: str) -> dict[str, str]:
+def variables(agent: str, host_file: str, addresses: Sequence[str], interface: str) -> dict[str, str]:
     """What a job's processes need to find each other by MPI, also when the user's own command calls mpirun.
 
     `interface` is the one that the addresses are of.
     """
     return {
-        "AZ_BATCHAI_MPI_HOST_FILE": str(host_file),
+        "AZ_BATCHAI_MPI_HOST_FILE": host_file,
         "AZ_BATCHAI_MPI_MASTER_NODE": addresses[0],
         "AZ_BATCH_HOST_LIST": ",".join(addresses),
         "OMPI_MCA_plm": "rsh",
-        "OMPI_MCA_plm_rsh_agent": str(agent),
+        "OMPI_MCA_plm_rsh_agent": agent,
         "OMPI_MCA_plm_rsh_no_tree_spawn": "1",
         # Shared memory would be mixed up between nodes that have the same host name (wire.md 10.3).
         "OMPI_MCA_btl": "tcp,self",
@@ -191,7 +191,7 @@ def ranks_command(
         stdout, stderr = (
             shlex.quote(f"{output}/") + name.replace("{rank}", '"$rank"') for name in (process.stdout, process.stderr)
         )
-        own = {
+        own: dict[str, str | Path] = {
             "stdout": output / process.stdout.replace("{rank}", "0"),
             "stderr": output / process.stderr.replace("{rank}", "0"),
         }

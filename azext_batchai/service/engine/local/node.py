@@ -19,7 +19,7 @@ from azext_batchai.service.engine.local import mpi, node_ssh
 from azext_batchai.service.engine.local.containers import ContainerRuntime, Containers
 from azext_batchai.service.engine.local.environment import expand, node_environment, shell
 from azext_batchai.service.engine.local.folder_files import FolderFiles
-from azext_batchai.service.engine.local.folders import is_as_made
+from azext_batchai.service.engine.local.folders import is_as_made, make_folder
 from azext_batchai.service.engine.local.mounts import mount, remove_later, remove_tree, run_later, unmount_below
 from azext_batchai.service.engine.local.ssh_far import FarNode
 from azext_batchai.service.engine.local.ssh_server import SshEndpoint, SshEndpointSpec
@@ -199,18 +199,17 @@ class LocalNode:
                 except OSError as exc:  # a job that makes its own folders says what is wrong
                     log.debug("no spare folders in %s: %s", self.root, exc)
 
-    def take_spare(self, name: str, place: Path) -> bool:
+    def take_spare(self, name: str, place: str) -> bool:
         """Put the spare folders of a kind to their place, if they are there and it is free."""
         spare = f"{self.root}/spare-{name}"
         try:
-            if not os.path.isdir(place.parent):
-                os.makedirs(place.parent, exist_ok=True)
+            make_folder(os.path.dirname(place))
             os.replace(spare, place)
         except OSError:
             return False
         return True
 
-    def put_back(self, name: str, place: Path) -> bool:
+    def put_back(self, name: str, place: str) -> bool:
         """Make spare folders of those that a job has left as they were; False where it has not, or is not known to.
 
         They cost no new folder, and no removal, which makes new ones dear (ext4 without a journal).
@@ -221,7 +220,7 @@ class LocalNode:
             if os.path.lexists(spare) or self.far or root_may_have_mounted:
                 return False
             if name == "tasks":
-                untouched = os.listdir(place) == [*_SPARES[name]] and make_spare(place / _SPARES[name][0])
+                untouched = os.listdir(place) == [*_SPARES[name]] and make_spare(f"{place}/{_SPARES[name][0]}")
             else:
                 untouched = sorted(os.listdir(place)) == sorted(_SPARES[name])
                 untouched = untouched and all(is_as_made(f"{place}/{folder}", self._made) for folder in _SPARES[name])

@@ -208,7 +208,8 @@ class Events:
     def next_task(self, outside: Mounts) -> Json | None:
         """The next request; None where there is to be none, or something was mounted or unmounted `outside`."""
         while self._channel and not self._next:
-            ready, _, changed = select.select([self._read, self._channel], [], outside.watched())
+            waited: list[Any] = [self._read, self._channel]
+            ready, _, changed = select.select(waited, [], outside.watched())
             self._hear(ready)
             self._hear_signals()  # one that came before the request may be seen only now
             if changed or self.stop:
