@@ -303,11 +303,13 @@ class Store:
     def place(self, key: str) -> tuple[str, bool] | None:
         """The parent of the record at `key` and whether it is active, without reading what it holds."""
         row = self._row(key)
+        if row is None:
+            self._rows.keep_missing(key)
         return (row[2], bool(row[-1])) if row else None
 
     def _row(self, key: str) -> Row | None:
         row: Row | None = self._rows.get(key)
-        if not row:
+        if row is None:
             row = self._db.execute(f"SELECT {_COLUMNS} FROM resources WHERE key=?", (key,)).fetchone()
             if row:
                 self._rows.keep(row)

@@ -17,13 +17,20 @@ class LastingRows:
         self._sound: set[str] = set()
 
     def get(self, key: str) -> Row | None:
+        """() where it is known that there is none."""
         return self._rows.get(key)
 
     def keep(self, row: Row) -> None:
         if row[1] in _KINDS:
-            if len(self._rows) >= _MOST:
-                self.forget(next(iter(self._rows)))
-            self._rows[row[0]] = row
+            self._keep(row[0], row)
+
+    def keep_missing(self, key: str) -> None:
+        self._keep(key, ())
+
+    def _keep(self, key: str, row: Row) -> None:
+        if len(self._rows) >= _MOST:
+            self.forget(next(iter(self._rows)))
+        self._rows[key] = row
 
     def is_sound(self, key: str) -> bool:
         """Whether the row that is kept has been looked at."""

@@ -132,7 +132,8 @@ def _terminated() -> TaskError:
 
 def _end(state: State, record: Record, execution_state: str, now: str) -> Record:
     with state.store.transaction(durable=False):
-        state.store.forget_secrets(record.key)
+        if record.internal.get("sealed", True):  # older services did not say so
+            state.store.forget_secrets(record.key)
         return _enter(state, record, execution_state, now)
 
 

@@ -42,11 +42,11 @@ def setup_of(state: State, cluster: Record) -> NodeSetup:
 
 def environment(state: State, owner: Record, settings: dict[str, object], path: str) -> dict[str, str]:
     """The user's environment variables and secrets of a job or a setup task."""
-    sealed = state.vault.open(owner.key) or {}
     variables: dict[str, str] = {}
     plain = settings.get("environmentVariables", [])
     secret = settings.get("secrets", [])
     assert isinstance(plain, list) and isinstance(secret, list)
+    sealed = secret and state.vault.open(owner.key) or {}
     for entry in plain:
         variables[entry["name"]] = entry["value"]
     for index, entry in enumerate(secret):

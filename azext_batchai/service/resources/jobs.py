@@ -66,6 +66,7 @@ async def create(service: Service, call: Call) -> Reply:
     record.internal = {"fingerprint": fingerprint, "cluster": cluster_key, "attempt": 0, "nodes": []}
     record.internal["engine"] = cluster.internal["engine"]
     record.internal["limited"] = limited
+    record.internal["sealed"] = bool(cleaned.secrets)
     with service.store.transaction(durable=False):
         parents.reserve(service, record)
         if cleaned.secrets:
