@@ -228,6 +228,22 @@ def test_who_ends_a_task_that_has_ended_does_not_end_the_next(tmp_path: Path) ->
     with_host(work)
 
 
+def test_a_task_may_be_ended_before_its_runner_has_heard_of_it(tmp_path: Path) -> None:
+    async def work(host: LocalHost) -> None:
+        tasks = Tasks(host, tmp_path)
+        for _ in range(3):  # a new runner, then one that waits
+            place = tmp_path / f"ended{tasks.count}"
+            task = Task(host, place / "task", GRACE)
+            running = asyncio.ensure_future(task.run(tasks.command("sleep 1000", place), resume=False))
+            while not task._handle:
+                await asyncio.sleep(0)
+            await task.stop()
+            assert (await running).signal in (signal.SIGTERM, signal.SIGKILL)
+            await tasks.runner()
+
+    with_host(work)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_task_is_started_although_the_runner_that_waited_is_being_killed(tmp_path: Path, number: int) -> None:
     async def work(host: LocalHost) -> None:

@@ -16,7 +16,8 @@ def make_folder(path: str) -> None:
         missing.append(path)
         path = parent
     for path in reversed(missing):
-        _made(path)
+        if not _made(path):  # somebody has removed what it was to be in, or nothing can be made there
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
 def _made(path: str) -> bool:

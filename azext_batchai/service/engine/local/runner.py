@@ -187,12 +187,12 @@ class Events:
             signal.signal(number, lambda *_: None)
         self._channel = channel
         self._heard = b""
-        self._cookie = ""
+        self._cookie = self._stopped = ""
         self._next: Json | None = None
         self.stop = False  # whether the task is to end
 
     def begin(self, cookie: str) -> None:
-        self._cookie, self.stop = cookie, False
+        self._cookie, self.stop = cookie, self._stopped == cookie  # which may have come with the request
 
     def wait(self, relays: list[PipeRelay], timeout: float | None) -> None:
         """Until something happens; copies what the relays have got meanwhile."""
@@ -237,7 +237,9 @@ class Events:
             message, self._heard = json.loads(self._heard[4:end]), self._heard[end:]
             if "stop" not in message:
                 self._next = message
-            elif message["stop"] == self._cookie:  # else it is one that has ended already
+                continue
+            self._stopped = message["stop"]
+            if self._stopped == self._cookie:  # else it is one that has ended already, or is to begin
                 self.stop = True
 
     def _hear_signals(self) -> None:
@@ -309,7 +311,7 @@ class Runner:
         kill_at = 0.0
         while _reap(pid, result):
             if stopping is None:
-                if not result:
+                if not result and not events.stop:
                     events.wait(relays, None)
                 if result or events.stop:  # what the command left behind goes with it
                     stopping = signal.SIGTERM
