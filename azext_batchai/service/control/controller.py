@@ -250,8 +250,10 @@ class ClusterController:
             node.draining = False
         if "manual" in self._scale:
             surplus = len(active) - self._wanted()
+            if surplus <= 0:
+                return
             active.sort(key=lambda node: (not node.doomed, _RETIREMENT_ORDER.index(node.state)))
-            for node in active[: max(surplus, 0)]:
+            for node in active[:surplus]:
                 self._give_up(node, self._scale["manual"]["nodeDeallocationOption"])
             return
         self._shrink_pending(active)

@@ -203,8 +203,11 @@ class LocalNode:
         """Put the spare folders of a kind to their place, if they are there and it is free."""
         spare = f"{self.root}/spare-{name}"
         try:
-            make_folder(os.path.dirname(place))
-            os.replace(spare, place)
+            try:
+                os.replace(spare, place)
+            except FileNotFoundError:  # it may be the folder that it is to be in
+                make_folder(os.path.dirname(place))
+                os.replace(spare, place)
         except OSError:
             return False
         return True
