@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 
+from azext_batchai.service.engine.base import TaskError
 from azext_batchai.service.engine.local import runners
 from azext_batchai.service.engine.local.host import LocalHost
 from azext_batchai.service.engine.local.view import View, find_bubblewrap
@@ -100,6 +101,27 @@ def test_a_task_finds_nothing_of_the_one_before_it(tmp_path: Path) -> None:
         assert again.replace("task4", "task1") == first
         assert "none" in again and await tasks.runner() == pid
         assert os.readlink(f"/proc/{pid}/cwd") == "/"  # it keeps no folder of a task that has ended
+
+    with_host(work)
+
+
+def test_a_runner_keeps_no_file_of_a_task(tmp_path: Path) -> None:
+    async def work(host: LocalHost) -> None:
+        tasks = Tasks(host, tmp_path)
+        opened = set()
+        for number in range(3):
+            place = tmp_path / f"ranks{number}"
+            command = tasks.command("echo $PPID; echo line > pipe", place)
+            os.mkfifo(place / "pipe")
+            command = replace(command, pipes={str(place / "pipe"): "stderr"}, errors=str(place / "pipe"))
+            assert await Task(host, place / "task", GRACE).run(command, resume=False) == TaskEnd(0)
+            assert (place / "err").read_text() == "line\n"
+            pid = (place / "out").read_text().strip()
+            wrong = tasks.command("true", tmp_path / f"wrong{number}")
+            with pytest.raises(TaskError):
+                await Task(host, place / "wrong", GRACE).run(replace(wrong, argv=("/no/such",)), resume=False)
+            opened.add((pid, len(os.listdir(f"/proc/{pid}/fd"))))
+        assert len(opened) == 1
 
     with_host(work)
 

@@ -44,7 +44,7 @@ class PipeRelay:
             self._write(source, now)
 
     def finish(self) -> None:
-        """Copy what is left when every writer is gone."""
+        """Copy what is left when every writer is gone, and let go of the files."""
         while True:
             before = sum(map(len, self.sources.values()))
             for source, kept in self.sources.items():
@@ -54,6 +54,8 @@ class PipeRelay:
         for source, kept in self.sources.items():
             if kept:
                 self._put(source, len(kept))
+        for descriptor in (self._target, *self.sources):
+            os.close(descriptor)
 
     def _read(self, source: int, kept: bytearray, now: float) -> None:
         try:
