@@ -12,7 +12,6 @@ import http.client
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import Row, milliseconds, pairs, peak_megabytes, resident_megabytes, spread, table, verdict, with_load
-from rig import Service, service_alone
+from rig import Service, own_folder, service_alone
 
 GIGABYTE = 1_000_000_000
 AZURITE = Path(__file__).resolve().parents[1] / "build" / "azurite"
@@ -233,8 +232,7 @@ def main() -> None:
 def report(rounds: int) -> str:
     """The table of storage, and what its figures are."""
     absent = _install()
-    with tempfile.TemporaryDirectory(prefix="batchai-bench-") as name, contextlib.ExitStack() as stack:
-        folder = Path(name)
+    with own_folder() as folder, contextlib.ExitStack() as stack:
         source, block = folder / "source", os.urandom(1_000_000)
         with source.open("wb") as file:
             for _ in range(GIGABYTE // len(block)):
