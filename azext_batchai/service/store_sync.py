@@ -7,6 +7,10 @@ import os
 from pathlib import Path
 
 
+# What has just been written sets something going, a job for one: that goes first. More share a wait then, too.
+_TURNS = 3
+
+
 class WalSync:
     """What was committed with synchronous=NORMAL is in the WAL, and on the disk once that is.
 
@@ -24,6 +28,8 @@ class WalSync:
         wanted = self.committed
         async with self._lock:
             if self.synced < wanted:  # else somebody else's wait was long enough
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
                 reached = self.committed
                 await asyncio.get_running_loop().run_in_executor(None, _sync, self._path)
                 self.synced = max(self.synced, reached)
