@@ -29,6 +29,7 @@ class Vault:
         """Raises StateError where the key is damaged, or missing although there is something that needs it."""
         self._store = store
         self._master = _load_or_create(key_path, store)
+        self._fingerprints = self.derive("fingerprint")
 
     def derive(self, purpose: str, size: int = 32) -> bytes:
         """Bytes that only this state folder can make, the same each time for the same purpose."""
@@ -37,7 +38,7 @@ class Vault:
     def fingerprint(self, document: Any) -> str:
         """Tells whether two request bodies are the same, without keeping the secrets in them."""
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
-        return hmac.new(self.derive("fingerprint"), text.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._fingerprints, text.encode(), hashlib.sha256).hexdigest()
 
     def seal(self, key: str, document: Any) -> None:
         """Keep `document` under `key` in the current transaction."""
