@@ -6,7 +6,6 @@ import asyncio
 import os
 from pathlib import Path
 
-
 # What has just been written sets something going, a job for one: that goes first. More share a wait then, too.
 _TURNS = 3
 

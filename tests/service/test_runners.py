@@ -260,7 +260,7 @@ def test_a_task_may_be_ended_before_its_runner_has_heard_of_it(tmp_path: Path) -
             while not task._handle:
                 await asyncio.sleep(0)
             await task.stop()
-            assert (await running).signal in (signal.SIGTERM, signal.SIGKILL)
+            assert (await running).exit_code in (128 + signal.SIGTERM, 128 + signal.SIGKILL)
             await tasks.runner()
 
     with_host(work)
@@ -277,6 +277,26 @@ def test_a_task_is_started_although_the_runner_that_waited_is_being_killed(tmp_p
         os.kill(pid, number)
         await gone(lambda: not host.runners.of(pid))
         assert await tasks.runner() != pid
+
+    with_host(work)
+
+
+def test_a_task_is_started_although_its_new_runner_is_killed_at_once(tmp_path: Path) -> None:
+    async def work(host: LocalHost) -> None:
+        new = host.runners._new
+        killed = []
+
+        async def kill_the_first(key: tuple[str, ...]) -> runners.Runner:
+            runner = await new(key)
+            if not killed:
+                killed.append(runner.pid)
+                os.kill(runner.pid, signal.SIGKILL)
+                await runner.gone
+            return runner
+
+        host.runners._new = kill_the_first
+        assert await Tasks(host, tmp_path).runner() not in killed
+        assert not host.runners.of(killed[0])
 
     with_host(work)
 

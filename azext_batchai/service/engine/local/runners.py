@@ -52,9 +52,13 @@ class Runner(asyncio.Protocol):
         self.gone = asyncio.get_running_loop().create_future()
 
     def give(self, request: Mapping[str, Any]) -> Given:
-        self._given = Given(self.pid, self, request["cookie"], asyncio.get_running_loop().create_future())
-        self.send(request)
-        return self._given
+        given = Given(self.pid, self, request["cookie"], asyncio.get_running_loop().create_future())
+        if self.gone.done():
+            given.end.set_result(None)
+        else:
+            self._given = given
+            self.send(request)
+        return given
 
     def has(self, cookie: str) -> Given | None:
         """The task `cookie`, where it runs that one."""
@@ -124,13 +128,13 @@ class Runners:
 
     async def _new(self, key: Key) -> Runner:
         pid, channel = await self.launcher.fork(key)
-        runner = Runner(pid, key, self._free)
+        runner = self._all[pid] = Runner(pid, key, self._free)
         try:
             await asyncio.get_running_loop().create_connection(lambda: runner, sock=channel)
         except BaseException:
             channel.close()
+            self._all.pop(pid, None)
             raise
-        self._all[pid] = runner
         return runner
 
     def _free(self, runner: Runner) -> None:
