@@ -253,6 +253,7 @@ def test_who_ends_a_task_that_has_ended_does_not_end_the_next(tmp_path: Path) ->
 def test_a_task_may_be_ended_before_its_runner_has_heard_of_it(tmp_path: Path) -> None:
     async def work(host: LocalHost) -> None:
         tasks = Tasks(host, tmp_path)
+        pids = set()
         for _ in range(3):  # a new runner, then one that waits
             place = tmp_path / f"ended{tasks.count}"
             task = Task(host, place / "task", GRACE)
@@ -261,7 +262,8 @@ def test_a_task_may_be_ended_before_its_runner_has_heard_of_it(tmp_path: Path) -
                 await asyncio.sleep(0)
             await task.stop()
             assert (await running).exit_code in (128 + signal.SIGTERM, 128 + signal.SIGKILL)
-            await tasks.runner()
+            pids.add(await tasks.runner())
+        assert len(pids) == 1  # it was the task that was to end
 
     with_host(work)
 

@@ -33,12 +33,12 @@ import json
 import os
 import select
 import signal
-import struct
 import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pipe_relay import PipeRelay  # type: ignore[import-not-found]  # it lies beside this file
+from pipe_relay import PipeRelay  # type: ignore[import-not-found]  # it lies beside this file, as the next one
+from runner_events import Events  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     import socket
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 TASK_VARIABLE = "BATCHAI_TASK"
 _FILE_BYTES = 256  # of a claim and of most results, filled with blanks
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
-_SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
 _POLL_SECONDS = 0.05
 _LOST_SECONDS = 0.05
 IDLE_NAME = b"batchai-runner"
@@ -76,7 +75,7 @@ def serve(channel: socket.socket, namespace: Namespace | None) -> None:
         runner = Runner(events, namespace)
         while True:
             set_name(IDLE_NAME)
-            request = events.next_task(runner.outside)
+            request = events.next_task(runner.outside.watched())
             if not request:
                 break
             end = runner.run(request)
@@ -173,91 +172,6 @@ def _write(name: str, old: str, content: Json) -> None:
     _take(old, temporary)
     _write_new(temporary, content)
     os.replace(temporary, name)
-
-
-class Events:
-    """What a runner waits for: signals, as bytes of a pipe, what the service says, and the ranks' output."""
-
-    def __init__(self, channel: socket.socket | None = None) -> None:
-        self._read, write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(write, False)
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        for number in _SIGNALS:
-            signal.signal(number, lambda *_: None)
-        self._channel = channel
-        self._heard = b""
-        self._cookie = self._stopped = ""
-        self._next: Json | None = None
-        self.stop = False  # whether the task is to end
-
-    def begin(self, cookie: str) -> None:
-        self._cookie, self.stop = cookie, self._stopped == cookie  # which may have come with the request
-
-    def wait(self, relays: list[PipeRelay], timeout: float | None) -> None:
-        """Until something happens; copies what the relays have got meanwhile."""
-        pauses = [relay.patience() for relay in relays]
-        times = [pause for pause in (timeout, *pauses) if pause is not None]
-        descriptors = [descriptor for relay in relays for descriptor in relay.readable()]
-        channels: list[Any] = [self._channel] if self._channel else []
-        ready, _, _ = select.select([self._read, *channels, *descriptors], [], [], min(times) if times else None)
-        for relay in relays:
-            relay.copy(ready)
-        self._hear(ready)
-
-    def next_task(self, outside: Mounts) -> Json | None:
-        """The next request; None where there is to be none, or something was mounted or unmounted `outside`."""
-        while self._channel and not self._next:
-            waited: list[Any] = [self._read, self._channel]
-            ready, _, changed = select.select(waited, [], outside.watched())
-            self._hear(ready)
-            self._hear_signals()  # one that came before the request may be seen only now
-            if changed or self.stop:
-                return None
-        request, self._next = self._next, None
-        return request
-
-    def _hear(self, ready: list[Any]) -> None:
-        if self._read in ready:
-            self._hear_signals()
-        if not self._channel or self._channel not in ready:
-            return
-        try:
-            data = self._channel.recv(1 << 16)
-        except OSError:
-            data = b""
-        if not data:  # the service is gone; the task goes on
-            self._channel.close()
-            self._channel = None
-        self._heard += data
-        while len(self._heard) >= 4:
-            end = 4 + struct.unpack("!I", self._heard[:4])[0]
-            if len(self._heard) < end:
-                return
-            message, self._heard = json.loads(self._heard[4:end]), self._heard[end:]
-            if "stop" not in message:
-                self._next = message
-                continue
-            self._stopped = message["stop"]
-            if self._stopped == self._cookie:  # else it is one that has ended already, or is to begin
-                self.stop = True
-
-    def _hear_signals(self) -> None:
-        try:
-            self.stop = signal.SIGTERM in os.read(self._read, 1024) or self.stop
-        except BlockingIOError:
-            pass
-
-    def tell(self, cookie: str, end: Json, more: bool) -> bool:
-        """Say how a task has ended, and whether the next may come; False where nobody listens any more."""
-        self._cookie = ""
-        message = json.dumps({"cookie": cookie, "end": end, "more": more}).encode()
-        try:
-            if self._channel:
-                self._channel.sendall(struct.pack("!I", len(message)) + message)
-        except OSError:
-            return False
-        return self._channel is not None
 
 
 def _relays(request: Json) -> list[PipeRelay]:
