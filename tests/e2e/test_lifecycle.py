@@ -95,6 +95,7 @@ def test_a_killed_service_is_started_again_and_adopts_the_running_job(home: Path
     submit("long", f"i=0; while [ ! -e {gate} ]; do i=$((i+1)); echo $i; sleep 0.02; done; echo end $i; exit 5")
     wait_for_state("long", "running")
     before = show("long")["executionInfo"]["startTime"]
+    wait_until(lambda: any(path.stat().st_size for path in home.rglob("stdout.txt")), "it has begun")
     service.kill()
     time.sleep(0.5)  # the job goes on meanwhile
     outcome = az.run_process("batchai", "job", "show", *WHERE, "-n", "long")

@@ -62,6 +62,7 @@ class LocalEngine:
 
     async def allocate(self, block: Sequence[NodeSpec], resume: bool) -> Sequence[Allocation | TaskError]:
         given: list[Allocation | TaskError] = []
+        await self._host.warm_up()
         for spec in block:
             try:
                 given.append(await self._open(spec))

@@ -35,6 +35,11 @@ class LocalHost:
     def __init__(self) -> None:
         self.runners = Runners()
 
+    async def warm_up(self) -> None:
+        """Do ahead what would make the first task wait."""
+        with contextlib.suppress(OSError):  # the task will say so
+            await self.runners.launcher.start()
+
     async def start(self, request: Mapping[str, Any]) -> Handle | None:
         return await self.runners.give(request)
 

@@ -174,7 +174,7 @@ class Runners:
 
 
 class Launcher:
-    """The launcher process, which is started with the first fork, and again where it was killed."""
+    """The launcher process, which is started before the first fork, and again where it was killed."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -187,8 +187,7 @@ class Launcher:
     async def fork(self, key: Key) -> tuple[int, socket.socket]:
         """A new runner's pid and channel. Raises NotStarted where the launcher ends meanwhile, OSError."""
         async with self._at_once:
-            async with self._lock:
-                channel = self._channel or await self._start()
+            channel = await self.start()
             self._last += 1
             number = self._last
             reply: asyncio.Future[tuple[int, socket.socket]] = asyncio.get_running_loop().create_future()
@@ -202,6 +201,11 @@ class Launcher:
                 raise NotStarted("the launcher process has ended") from None
             finally:
                 self._replies.pop(number, None)
+
+    async def start(self) -> socket.socket:
+        """Have it run; returns its channel. Raises OSError."""
+        async with self._lock:
+            return self._channel or await self._start()
 
     async def _start(self) -> socket.socket:
         if self.process:
