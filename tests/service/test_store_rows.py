@@ -103,3 +103,20 @@ def test_no_more_are_kept_than_are_useful(store: Store, monkeypatch: pytest.Monk
     assert len(store._rows._rows) == 3
     assert len(store._rows._sound) <= 3
     assert [store.get(record.key).name for record in records] == [f"w{number}" for number in range(5)]
+
+
+def test_what_is_kept_is_asked_of_the_file_once_and_looked_at_once(store: Store) -> None:
+    record = add(store, workspace())
+    assert store.place(record.key) == ("/g", False)
+    assert store._rows.get(record.key) and not store._rows.is_sound(record.key)
+    assert store.get(record.key)
+    assert store._rows.is_sound(record.key)
+    store._db.execute("UPDATE resources SET body='[]'")  # behind its back, as nobody may
+    assert store.get(record.key)
+    with pytest.raises(KeyError), store.transaction():
+        raise KeyError
+    assert not store._rows.is_sound(record.key)
+    for _ in range(2):
+        store.place(record.key)
+        with pytest.raises(Exception, match="it is not a JSON object"):
+            store.get(record.key)
