@@ -51,6 +51,7 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[Service, Call], Awaitable[Reply]]
 MAX_BODY = 8 << 20
+_MOST_DRAINED = 64 << 20  # read to its end, for a client whose connection is cut while it sends sees no answer
 
 
 async def poll_operation(service: Service, call: Call) -> Reply:
@@ -344,11 +345,15 @@ async def _json(request: Request) -> Any:
 
 
 async def _content(request: Request) -> bytearray:
-    body = bytearray()
+    body, size = bytearray(), 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise ArmError(413, "RequestEntityTooLarge", f"A request body may have {MAX_BODY} bytes at most.")
+        size += len(chunk)
+        if size <= MAX_BODY:
+            body += chunk
+        elif size > _MOST_DRAINED:
+            break
+    if size > MAX_BODY:
+        raise ArmError(413, "RequestEntityTooLarge", f"A request body may have {MAX_BODY} bytes at most.")
     return body
 
 
