@@ -119,6 +119,17 @@ def test_a_line_that_was_cut_off(staged: StagedBlocks) -> None:
     assert made(staged, ["00", "02"])[0] == b"ab"
 
 
+def test_blocks_that_the_service_was_killed_before_it_forgot(staged: StagedBlocks) -> None:
+    """Their file is the blob: nothing is found of them, nor taken for a block that comes after."""
+    stage(staged, "00", b"abc")
+    stage(staged, "01", b"abc")
+    os.replace(staged.data, staged.data.with_name("blob"))
+    assert staged.all() == {}
+    stage(staged, "02", b"def")
+    assert list(staged.all()) == ["02"]
+    assert made(staged, ["02"]) == (b"def", True)
+
+
 def test_what_was_never_committed_goes_after_a_week(staged: StagedBlocks, tmp_path: Path) -> None:
     stage(staged, "00", b"a")
     os.utime(staged.data.parent, (0, 0))

@@ -84,6 +84,8 @@ class StagedBlocks:
     @contextlib.contextmanager
     def slot(self, length: int) -> Iterator[Slot]:
         self._make()
+        if not self.data.exists():  # it has become the blob, and the service was killed before it forgot the blocks
+            self._index.unlink(missing_ok=True)
         descriptor = os.open(self.data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             slot = Slot(descriptor, Span(os.fstat(descriptor).st_size, length))
@@ -129,7 +131,7 @@ class StagedBlocks:
     def all(self) -> dict[str, Span]:
         """Where each block is."""
         try:
-            index = self._index.read_text(encoding="ascii")
+            index = self._index.read_text(encoding="ascii") if self.data.exists() else ""
         except FileNotFoundError:
             index = ""
         return {name: Span(int(offset), int(length)) for name, offset, length in _LINE.findall(index)}
