@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azext_batchai.service.storage import uploads
-from azext_batchai.service.storage.blocks import StagedBlocks
+from azext_batchai.service.storage.blocks import UNCOMMITTED, StagedBlocks, Wanted
+from azext_batchai.service.storage.committed import assemble, chosen
 from azext_batchai.service.storage.faults import StorageFault
 from azext_batchai.service.storage.layout import StorageLayout
 
@@ -30,13 +31,13 @@ def stage(staged: StagedBlocks, name: str, content: bytes, *, fails: bool = Fals
 def made(staged: StagedBlocks, names: list[str]) -> tuple[bytes, bool]:
     """The blob, and whether it is the very file that the blocks were written to."""
     asyncio.run(staged.arrange(names))
-    spans = staged.find(names)
-    if staged.are_all(spans, staged.data.parent):
+    parts = chosen([Wanted(UNCOMMITTED, name) for name in names], staged.all(), None)
+    if staged.are_all([part.span for part in parts], staged.data.parent):
         return staged.data.read_bytes(), True
     target = staged.data.parent.with_suffix(".made")
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as file:
-        staged.copy(spans, file.fileno())
+        assemble(parts, staged.data, None, file.fileno())
     return target.read_bytes(), False
 
 
@@ -117,6 +118,17 @@ def test_a_line_that_was_cut_off(staged: StagedBlocks) -> None:
         staged.find(["01"])
     stage(staged, "02", b"b")
     assert made(staged, ["00", "02"])[0] == b"ab"
+
+
+def test_blocks_that_the_service_was_killed_before_it_forgot(staged: StagedBlocks) -> None:
+    """Their file is the blob: nothing is found of them, nor taken for a block that comes after."""
+    stage(staged, "00", b"abc")
+    stage(staged, "01", b"abc")
+    os.replace(staged.data, staged.data.with_name("blob"))
+    assert staged.all() == {}
+    stage(staged, "02", b"def")
+    assert list(staged.all()) == ["02"]
+    assert made(staged, ["02"]) == (b"def", True)
 
 
 def test_what_was_never_committed_goes_after_a_week(staged: StagedBlocks, tmp_path: Path) -> None:

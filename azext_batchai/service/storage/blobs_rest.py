@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,15 +15,15 @@ from xml.etree import ElementTree
 from starlette.responses import Response
 
 from azext_batchai.service.storage import conditions, content, copies, uploads
-from azext_batchai.service.storage.blocks import StagedBlocks, block_list, block_name
-from azext_batchai.service.storage.faults import StorageFault, bad_input, not_implemented
-from azext_batchai.service.storage.kept import Said, content_in, metadata_in, of_row, set_executable
+from azext_batchai.service.storage.blob_writes import place_to_write, replace_whole, said_in
+from azext_batchai.service.storage.blocks import StagedBlocks
+from azext_batchai.service.storage.faults import bad_input, not_implemented
+from azext_batchai.service.storage.kept import Said, content_in, metadata_in, of_row
 from azext_batchai.service.storage.layout import BLOBS
 from azext_batchai.service.storage.storage_call import StorageCall
 from azext_batchai.service.storage.storage_replies import (
     add_metadata,
     add_properties,
-    changed,
     content_type,
     create_root,
     delete_root,
@@ -140,89 +139,30 @@ async def put_blob(call: StorageCall) -> Response:
         if kind in ("PageBlob", "AppendBlob"):
             raise not_implemented(f"Blobs of type {kind} are not supported, only BlockBlob.")
         raise bad_input("The header x-ms-blob-type must be BlockBlob.", "InvalidHeaderValue")
-    place = _place_to_write(call)
+    place = place_to_write(call)
     with uploads.partial(place) as (path, descriptor):
         md5 = await uploads.receive(call.request, descriptor, uploads.MAX_BLOB, "x-ms-blob-content-md5")
-        return _commit(call, path, place, _said(call), {"content-md5": base64.b64encode(md5).decode()})
+        headers = {"content-md5": base64.b64encode(md5).decode()}
+        return await replace_whole(call, path, place, said_in(call), headers)
 
 
 async def _put_copy(call: StorageCall, kind: str) -> Response:
-    """Copy Blob, or Put Blob From URL where the blob's type is given; both have ended with their answer."""
+    """Copy Blob, or Put Blob From URL where the blob's type is given; both have ended with their answer.
+
+    A copy has the blocks of its source.
+    """
     with copies.source_of(call) as source:
         said = copies.said_of_copy(call, source)
-        headers = copies.begun(said)
+        headers, blocks = copies.begun(said), b""
         if kind:
             said.copied, headers = {}, {}
             said.content |= content_in(call.headers, BLOBS)
-        place = _place_to_write(call)
+        else:
+            blocks = await asyncio.to_thread(source.blocks)
+        place = place_to_write(call)
         with uploads.partial(place) as (path, descriptor):
             await source.copy_to(descriptor)
-            return _commit(call, path, place, said, headers, 201 if kind else 202)
-
-
-async def put_block(call: StorageCall) -> Response:
-    """The answer has an MD5 only where the request has one, as since version 2019-02-02 of the real service."""
-    call.tree.place(call.path)
-    staged = StagedBlocks(call.layout, call.account, call.name, call.path)
-    name = block_name(call.query.get("blockid", ""))
-    if copies.HEADER in call.headers:
-        return await _put_copied_block(call, staged, name)
-    with staged.slot(uploads.content_length(call.request, uploads.MAX_BLOCK)) as slot:
-        md5 = await uploads.receive(
-            call.request, slot.descriptor, uploads.MAX_BLOCK, offset=slot.span.offset, md5=False
-        )
-        staged.keep(name, slot)
-    headers = {"content-md5": base64.b64encode(md5).decode()} if md5 else {}
-    return Response(status_code=201, headers={**headers, "x-ms-request-server-encrypted": "false"})
-
-
-async def _put_copied_block(call: StorageCall, staged: StagedBlocks, name: str) -> Response:
-    with copies.source_of(call) as source:
-        start, length = copies.source_range(call, source)
-        with staged.slot(length) as slot:
-            await source.copy_to(slot.descriptor, start, length, slot.span.offset)
-            staged.keep(name, slot)
-    return Response(status_code=201, headers={"x-ms-request-server-encrypted": "false"})
-
-
-async def put_block_list(call: StorageCall) -> Response:
-    call.tree.place(call.path)
-    staged = StagedBlocks(call.layout, call.account, call.name, call.path)
-    body = await uploads.whole(call.request, uploads.MAX_BLOCK_LIST)
-    names = await asyncio.to_thread(block_list, body)
-    async with staged.committing:
-        staged.find(names)
-        _check_conditions(call, call.tree.place(call.path))
-        await staged.arrange(names)
-        spans, place = staged.find(names), _place_to_write(call)
-        if staged.are_all(spans, place.parent):
-            os.utime(staged.data)  # the blob is as old as its commit
-            response = _commit(call, staged.data, place, _said(call), {})
-        else:
-            with uploads.partial(place) as (path, descriptor):
-                await uploads.finished(staged.copy, spans, descriptor)
-                response = _commit(call, path, place, _said(call), {})
-        gone = staged.set_aside()
-    await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
-    return response
-
-
-async def get_block_list(call: StorageCall) -> Response:
-    """The blocks that wait for their blob. Which ones a blob was made of is not kept. Raises StorageFault."""
-    if call.query.get("blocklisttype", "committed").lower() != "uncommitted":
-        raise not_implemented("Only blocks that are not committed are listed (blocklisttype=uncommitted).")
-    call.tree.place(call.path)
-    staged = StagedBlocks(call.layout, call.account, call.name, call.path)
-    found = await asyncio.to_thread(staged.all)
-    if not found and not call.tree.file(call.path):
-        raise missing(call)
-    root = ElementTree.Element("BlockList")
-    blocks = ElementTree.SubElement(root, "UncommittedBlocks")
-    for name, span in found.items():
-        block = ElementTree.SubElement(blocks, "Block")
-        ElementTree.SubElement(block, "Name").text = base64.b64encode(bytes.fromhex(name)).decode()
-        ElementTree.SubElement(block, "Size").text = str(span.length)
-    return Response(ElementTree.tostring(root, "utf-8", xml_declaration=True), media_type="application/xml")
+            return await replace_whole(call, path, place, said, headers, 201 if kind else 202, blocks)
 
 
 async def get_blob(call: StorageCall) -> Response:
@@ -254,48 +194,3 @@ def _prune(tree: Tree, folder: Path) -> None:
         except OSError:
             return
         folder = folder.parent
-
-
-def _place_to_write(call: StorageCall) -> Path:
-    """Where the blob will be, after a first look at the conditions. Raises StorageFault."""
-    place = call.tree.place(call.path)
-    _check_conditions(call, place)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise _clash("a part of its path is a blob") from None
-    return place
-
-
-def _check_conditions(call: StorageCall, place: Path) -> None:
-    status = place.stat() if place.is_file() else None
-    conditions.check(call.headers, status, reading=False)
-    if status:
-        call.grant.require("w", "o")  # a signature that allows to create does not allow to overwrite
-
-
-def _commit(
-    call: StorageCall, path: Path, place: Path, said: Said, headers: dict[str, str], status: int = 201
-) -> Response:
-    _check_conditions(call, place)
-    if said.content.get("content-type") == content_type(place.name):
-        del said.content["content-type"]  # it is that anyhow
-    set_executable(path, said.metadata, {})
-    call.kept.put(call.place, path.stat(), said)
-    try:
-        if place.is_dir() and not place.is_symlink():
-            place.rmdir()
-        os.replace(path, place)
-    except OSError:
-        if place.is_dir():
-            raise _clash("it is a folder that has blobs") from None
-        raise
-    return changed(status, place, headers)
-
-
-def _said(call: StorageCall) -> Said:
-    return Said(content_in(call.headers, BLOBS), metadata_in(call.headers))
-
-
-def _clash(why: str) -> StorageFault:
-    return StorageFault(409, "ResourceTypeMismatch", f"The blob cannot be kept as a file here: {why}.")

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from azext_batchai.service.storage import uploads
@@ -28,7 +29,7 @@ from azext_batchai.service.storage.xml_body import parsed
 
 _FOLDER = "blocks"
 _KEPT_SECONDS = 7 * 24 * 3600
-_LISTS = {"Latest", "Uncommitted", "Committed"}
+LATEST, UNCOMMITTED, COMMITTED = "Latest", "Uncommitted", "Committed"
 _MOST = 50_000
 _LINE = re.compile(r"^([0-9a-f]+) ([0-9]+) ([0-9]+);$", re.MULTILINE)
 _commits: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
@@ -44,6 +45,13 @@ class Span:
     @property
     def end(self) -> int:
         return self.offset + self.length
+
+
+class Wanted(NamedTuple):
+    """A block of a list, and where it is to be looked for: LATEST is among those that wait, then in the blob."""
+
+    where: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,8 @@ class StagedBlocks:
     @contextlib.contextmanager
     def slot(self, length: int) -> Iterator[Slot]:
         self._make()
+        if not self.data.exists():  # it has become the blob, and the service was killed before it forgot the blocks
+            self._index.unlink(missing_ok=True)
         descriptor = os.open(self.data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             slot = Slot(descriptor, Span(os.fstat(descriptor).st_size, length))
@@ -129,7 +139,7 @@ class StagedBlocks:
     def all(self) -> dict[str, Span]:
         """Where each block is."""
         try:
-            index = self._index.read_text(encoding="ascii")
+            index = self._index.read_text(encoding="ascii") if self.data.exists() else ""
         except FileNotFoundError:
             index = ""
         return {name: Span(int(offset), int(length)) for name, offset, length in _LINE.findall(index)}
@@ -140,9 +150,7 @@ class StagedBlocks:
         try:
             return [spans[name] for name in names]
         except KeyError:
-            raise bad_input(
-                "The specified block list is invalid: a block was not uploaded.", "InvalidBlockList"
-            ) from None
+            raise invalid("a block was not uploaded") from None
 
     def are_all(self, spans: list[Span], folder: Path) -> bool:
         """Whether the file is just these, one after the other, and can be moved to the folder."""
@@ -201,26 +209,22 @@ class StagedBlocks:
         uploads.copy(slot.descriptor, span.offset, slot.descriptor, offset, span.length)
         self._note([(name, Span(offset, span.length))])
 
-    def copy(self, spans: list[Span], target: int) -> None:
-        """The blocks one after the other into a new file."""
-        if not spans:
-            return
-        with self.data.open("rb") as file:
-            offset = 0
-            for span in spans:
-                uploads.copy(file.fileno(), span.offset, target, offset, span.length)
-                offset += span.length
-
-    def set_aside(self) -> Path:
+    def set_aside(self) -> Path | None:
         """Forget the blocks; what is returned can be removed at leisure."""
         gone = self._folder.with_name(f"{self._folder.name}.{uuid.uuid4().hex}")
-        with contextlib.suppress(FileNotFoundError):  # a blob of no blocks
+        try:
             self._folder.rename(gone)
+        except FileNotFoundError:  # none wait
+            return None
         return gone
 
     @staticmethod
     def forget_container(layout: StorageLayout, account: str, container: str) -> None:
         shutil.rmtree(layout.account(account) / _FOLDER / container, ignore_errors=True)
+
+
+def invalid(why: str) -> StorageFault:
+    return bad_input(f"The specified block list is invalid: {why}.", "InvalidBlockList")
 
 
 def block_name(identifier: str) -> str:
@@ -234,11 +238,11 @@ def block_name(identifier: str) -> str:
     return name.hex()
 
 
-def block_list(body: bytearray) -> list[str]:
-    """The names of the blocks of which a blob is to be made. Raises StorageFault."""
+def block_list(body: bytearray) -> list[Wanted]:
+    """The blocks of which a blob is to be made. Raises StorageFault."""
     root = parsed(body, "The block list is no valid XML.")
-    if root.tag != "BlockList" or any(child.tag not in _LISTS for child in root):
+    if root.tag != "BlockList" or any(child.tag not in (LATEST, UNCOMMITTED, COMMITTED) for child in root):
         raise bad_input("The body must be a BlockList of Latest, Uncommitted and Committed.", "InvalidXmlDocument")
     if len(root) > _MOST:
         raise bad_input(f"A block list may have {_MOST} blocks at most.", "BlockListTooLong")
-    return [block_name((child.text or "").strip()) for child in root]
+    return [Wanted(child.tag, block_name((child.text or "").strip())) for child in root]

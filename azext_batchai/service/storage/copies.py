@@ -28,9 +28,18 @@ HEADER = "x-ms-copy-source"
 class Source:
     """A file to copy from, open; `said` is what is kept of it."""
 
+    call: StorageCall
     file: BinaryIO
-    size: int
+    status: os.stat_result
     said: Said
+
+    @property
+    def size(self) -> int:
+        return self.status.st_size
+
+    def blocks(self) -> bytes:
+        """Of which blocks it was made, as it is kept."""
+        return self.call.kept.blocks(self.call.place, self.status)
 
     async def copy_to(self, descriptor: int, start: int = 0, length: int | None = None, offset: int = 0) -> None:
         length = self.size - start if length is None else length
@@ -48,7 +57,7 @@ def source_of(call: StorageCall) -> Iterator[Source]:
         raise StorageFault(404, code, "The source of the copy does not exist.")
     with file:
         status = os.fstat(file.fileno())
-        yield Source(file, status.st_size, source.kept.get(source.place, status))
+        yield Source(source, file, status, source.kept.get(source.place, status))
 
 
 def said_of_copy(call: StorageCall, source: Source) -> Said:

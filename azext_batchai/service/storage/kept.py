@@ -1,4 +1,4 @@
-"""What clients say of files besides their bytes: content properties, metadata, copies, access policies.
+"""What is known of files besides their bytes: content properties, metadata, copies, access policies, blobs' blocks.
 
 The bytes stay plain files, which jobs read and write. The rest lies in one SQLite file for each account, made when
 there is something to keep. A row tells which state of a file it is about: one that was replaced by other means than
@@ -37,8 +37,11 @@ CONTENT = {
     "cache-control": "cache-control",
     "content-md5": "content-md5",
 }
-_TABLE = """CREATE TABLE IF NOT EXISTS kept
+_KEPT = """CREATE TABLE IF NOT EXISTS kept
     (place BLOB PRIMARY KEY, state TEXT NOT NULL, said TEXT NOT NULL) WITHOUT ROWID"""
+# The lists of the old blob and of the one that is about to take its place are there both, each for its own state.
+_COMMITTED = """CREATE TABLE IF NOT EXISTS committed
+    (place BLOB NOT NULL, state TEXT NOT NULL, blocks BLOB NOT NULL, PRIMARY KEY (place, state))"""
 
 
 @dataclass
@@ -106,30 +109,64 @@ class Kept:
             rows = db.execute("SELECT place, state, said FROM kept WHERE place>=? AND place<=?", ends).fetchall()
         return {os.fsdecode(place): (state, said) for place, state, said in rows}
 
-    def put(self, place: str, status: os.stat_result, said: Said) -> None:
-        """Keep it in place of what was kept there."""
+    def put(self, place: str, status: os.stat_result, said: Said, blocks: bytes = b"") -> None:
+        """Keep it in place of what was kept there; `blocks` beside those of the file that is there, see `settle`."""
         text = json.dumps({name: value for name, value in asdict(said).items() if value})
-        if text == "{}":
-            self.forget(place)
+        if text == "{}" and not blocks and not self._path.exists():
             return
-        with self._open() as db:
-            db.execute(_TABLE)
-            db.execute("INSERT OR REPLACE INTO kept VALUES (?,?,?)", (os.fsencode(place), _state(place, status), text))
+        key, state = os.fsencode(place), _state(place, status)
+        with self._open(make=True) as db:
+            if text == "{}":
+                db.execute("DELETE FROM kept WHERE place=?", (key,))
+            else:
+                db.execute("INSERT OR REPLACE INTO kept VALUES (?,?,?)", (key, state, text))
+            if blocks:
+                db.execute("INSERT OR REPLACE INTO committed VALUES (?,?,?)", (key, state, blocks))
+
+    def blocks(self, place: str, status: os.stat_result) -> bytes:
+        """Of which blocks this state of a blob was made; b"" where that is not known."""
+        if not self._path.exists():
+            return b""
+        with self._open(make=True) as db:
+            found = db.execute(
+                "SELECT blocks FROM committed WHERE place=? AND state=?", (os.fsencode(place), _state(place, status))
+            ).fetchone()
+        return found[0] if found else b""
+
+    def settle(self, place: str, status: os.stat_result | None) -> None:
+        """This is the blob now: the blocks of others, which were there before or did not come to be, are forgotten."""
+        if self._path.exists():
+            with self._open(make=True) as db:
+                ours = os.fsencode(place), _state(place, status) if status else ""
+                db.execute("DELETE FROM committed WHERE place=? AND state<>?", ours)
+
+    def touched(self, place: str, before: os.stat_result, after: os.stat_result) -> None:
+        """The blob has the same bytes as before, and so the same blocks."""
+        if self._path.exists():
+            with self._open(make=True) as db:
+                states = _state(place, after), os.fsencode(place), _state(place, before)
+                db.execute("UPDATE OR REPLACE committed SET state=? WHERE place=? AND state=?", states)
 
     def forget(self, place: str) -> None:
         if self._path.exists():
-            with self._open() as db:
+            with self._open(make=True) as db:
                 db.execute("DELETE FROM kept WHERE place=?", (os.fsencode(place),))
+                db.execute("DELETE FROM committed WHERE place=?", (os.fsencode(place),))
 
     def forget_below(self, place: str) -> None:
         """All that is kept of a folder, share or container, and of what is in it."""
         if self._path.exists():
             below = os.fsencode(f"{place.rstrip('/')}/")
-            with self._open() as db:
-                db.execute("DELETE FROM kept WHERE place=? OR substr(place, 1, ?)=?", (below[:-1], len(below), below))
+            gone = below[:-1], len(below), below
+            with self._open(make=True) as db:
+                db.execute("DELETE FROM kept WHERE place=? OR substr(place, 1, ?)=?", gone)
+                db.execute("DELETE FROM committed WHERE place=? OR substr(place, 1, ?)=?", gone)
 
     def move(self, place: str, target: str) -> None:
-        """What was said of a file or folder, and of what is in it, is said of it at another place."""
+        """What was said of a file or folder, and of what is in it, is said of it at another place.
+
+        Those are in shares: blobs are not renamed.
+        """
         if not self._path.exists():
             return
         old, new = os.fsencode(place), os.fsencode(target)
@@ -142,14 +179,16 @@ class Kept:
             )
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """One transaction. Raises StorageFault, OSError."""
+    def _open(self, *, make: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction; with `make`, tables are made that are not there. Raises StorageFault, OSError."""
         try:
             db = sqlite3.connect(self._path, isolation_level=None)
             try:
                 # As with the bytes of files: what was written survives the death of the service, not of the machine.
                 db.execute("PRAGMA synchronous=OFF")
                 db.execute("BEGIN IMMEDIATE")
+                for table in (_KEPT, _COMMITTED) if make else ():
+                    db.execute(table)
                 yield db
                 db.execute("COMMIT")
             finally:

@@ -56,9 +56,11 @@ def _existing(call: StorageCall) -> Path:
 
 
 def _keep_of_changed(call: StorageCall, path: Path, said: Said) -> None:
-    """The file has another state from now on, as its entity tag tells."""
+    """The file has another state from now on, as its entity tag tells; a blob is of the same blocks as before."""
+    before = path.stat()
     os.utime(path)
     call.kept.put(call.place, path.stat(), said)
+    call.kept.touched(call.place, before, path.stat())
 
 
 async def metadata(call: StorageCall) -> Response:
