@@ -8,10 +8,10 @@ from pathlib import Path
 
 # What a machine without systemd and with few privileges needs; harmless elsewhere.
 PODMAN = ("podman", "--events-backend=file", "--cgroup-manager=cgroupfs")
-_ULIMITS = "--ulimit nofile=1024:2048 --ulimit nproc=1000:1000"
+ULIMITS = ("--ulimit", "nofile=1024:2048", "--ulimit", "nproc=1000:1000")
 CONTAINERS = {
     "AZURE_BATCHAI_CONTAINER_COMMAND": " ".join(PODMAN),
-    "AZURE_BATCHAI_CONTAINER_RUN_ARGUMENTS": _ULIMITS,
+    "AZURE_BATCHAI_CONTAINER_RUN_ARGUMENTS": " ".join(ULIMITS),
 }
 _IMAGE = "localhost/batchai-crash:latest"
 
@@ -39,7 +39,7 @@ def image(folder: Path) -> str:
         (root / "bin" / name).symlink_to("busybox")
     archive = folder / "image.tar"
     subprocess.run(["tar", "-C", str(root), "-cf", str(archive), "."], check=True)
-    trial = ("run", "--rm", "--network=host", *_ULIMITS.split(), _IMAGE, "true")
+    trial = ("run", "--rm", "--network=host", *ULIMITS, _IMAGE, "true")
     made = all(_podman(*words).returncode == 0 for words in (("import", str(archive), _IMAGE), trial))
     return _IMAGE if made else ""
 
@@ -49,6 +49,20 @@ def containers(mark: str) -> list[str]:
     if not shutil.which("podman"):
         return []
     return [name for name in _podman("ps", "-a", "--format", "{{.Names}}").stdout.split() if mark in name]
+
+
+def monitors(mark: str) -> list[int]:
+    """Processes that watch over containers with `mark` in their names, also of those that podman has forgotten."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if words[0].endswith(b"conmon") and any(mark.encode() in word for word in words):
+                found.append(int(entry.name))
+    return found
 
 
 def _podman(*words: str) -> "subprocess.CompletedProcess[str]":

@@ -3,15 +3,18 @@
 import os
 import shutil
 import subprocess
+import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from azext_batchai.service.engine.local.containers import ContainerRuntime
 from crash import machine
-from crash.conftest import Crashes
+from crash.conftest import Crashes, with_host
 from crash.test_recovery import LONG, left_of_jobs
-from harness.processes import wait_until
+from harness.processes import alive, wait_until
 from wire.api import USER
 
 pytestmark = pytest.mark.invented
@@ -127,6 +130,43 @@ def test_no_container_is_left(crashes: Crashes, image: str, moment: str, termina
     info = crashes.wait_for_job("job")["executionInfo"]
     assert info.get("exitCode") == 6 or (terminated and info["errors"][0]["code"] == "JobTerminated"), info
     assert not machine.containers(crashes.node_folder().name)
+
+
+@pytest.fixture
+def apart() -> Iterator[tuple[str, ...]]:
+    """A podman of which the one that the service uses knows nothing."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # it takes no longer path
+    yield (*machine.PODMAN, "--root", str(folder / "root"), "--runroot", str(folder / "run"))
+
+    def removed() -> bool:  # what the monitor has started at last may still be at work there
+        for place in reversed(mounts_below(folder)):
+            subprocess.run(["umount", "-l", place], check=False, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    wait_until(removed, "it has left nothing")
+
+
+def test_what_podman_has_forgotten_of_a_container_is_ended(
+    image: str, apart: tuple[str, ...], tmp_path: Path
+) -> None:
+    """One that is killed over a container leaves its first process and the monitor of that; it happens seldom."""
+    name = f"batchai-{uuid.uuid4()}-1-tvm-of-no-cluster"
+    for words in (
+        ("import", str(tmp_path / "image.tar"), image),
+        ("create", "--name", name, "--network=host", *machine.ULIMITS, image, "sleep", "1000"),
+        ("init", name),
+    ):
+        done = subprocess.run([*apart, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    (monitor,) = machine.monitors(name)
+    children = Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()
+    assert children
+    with_host(lambda host: ContainerRuntime(host, machine.PODMAN, ()).remove(f"{name}0"))  # another one
+    assert machine.monitors(name) == [monitor]
+    with_host(lambda host: ContainerRuntime(host, machine.PODMAN, ()).remove(name))
+    wait_until(lambda: not machine.monitors(name), "the monitor is gone")
+    wait_until(lambda: not any(alive(int(child)) for child in children), "so is the first process")
 
 
 def test_a_slow_runtime_does_not_go_on_beside_the_next_service(crashes: Crashes, image: str, tmp_path: Path) -> None:

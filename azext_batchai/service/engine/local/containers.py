@@ -24,7 +24,23 @@ _MACHINES_OWN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR",
 # Variables of the node that are wrong in an image of its own.
 _NODE_ONLY = {"PATH", "HOME", "TMPDIR", "SHELL", "LD_LIBRARY_PATH", "PYTHONUSERBASE", "VIRTUAL_ENV", "PIP_CONFIG_FILE"}
 SHELL = 'if command -v bash >/dev/null 2>&1; then exec bash -c "$1"; fi; exec sh -c "$1"'
+# Of a container that podman was killed over, with the service, a first process and its monitor wait for ever, of which
+# podman itself knows nothing any more. The monitor's arguments tell which container it is.
+_END_LEFT = r"""
+grep -lzxF -- "$1" /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
+    words=$(tr '\0' '\n' <"$file" 2>/dev/null)
+    case ${words%%"
+"*} in */conmon | conmon) ;; *) continue ;; esac
+    monitor=${file#/proc/} monitor=${monitor%/cmdline}
+    runtime=$(printf '%s\n' "$words" | sed -n '/^-r$/{n;p;q;}')
+    container=$(printf '%s\n' "$words" | sed -n '/^-c$/{n;p;q;}')
+    kill -KILL $(cat "/proc/$monitor/task/$monitor/children") 2>/dev/null
+    "$runtime" delete --force "$container" 2>/dev/null
+    kill -KILL "$monitor" 2>/dev/null
+done
+"""
 PULL_SECONDS = 3600.0
+_END_SECONDS = 30.0
 _SAID_CHARACTERS = 1000
 _ON_HOST = (
     "Or let such jobs run directly on the node: set AZURE_BATCHAI_CONTAINERS_ON_HOST=1, run `az batchai local down`, "
@@ -139,6 +155,8 @@ class ContainerRuntime:
         """Remove the container and what runs in it. Idempotent."""
         arguments = ["rm", "--force", *(["--time", "0"] if self._is_podman else []), name]
         await self._call(*arguments)
+        if self._is_podman:
+            await self._host.call(("/bin/sh", "-c", _END_LEFT, "sh", name), _END_SECONDS)
 
     async def _failed(self, container: Container, said: str) -> TaskError:
         """The runtime's own words, with what to do where it is the runtime itself that does not work."""
