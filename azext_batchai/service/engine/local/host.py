@@ -19,7 +19,7 @@ from azext_batchai.service.engine.local.runners import Given, Runners
 _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl
 _KILL_ROUNDS, _KILL_PAUSE = 500, 0.01
-_QUIET_ROUNDS = 5
+_LOOKS = 20
 
 
 @dataclass(frozen=True)
@@ -109,13 +109,9 @@ class LocalHost:
 
     async def kill_marked(self, variable: str, value: str) -> None:
         mark = f"{variable}={value}".encode()
-        quiet = 0
         for _ in range(_KILL_ROUNDS):
             # Once more until nothing is found: one that was just being forked has escaped, and dying takes a moment.
-            # Who ended before it could be looked at may have been one, and have left another.
-            found, missed = await asyncio.to_thread(_kill_marked, mark)
-            quiet = 0 if found else quiet + 1
-            if quiet >= (_QUIET_ROUNDS if missed else 1):
+            if not await asyncio.to_thread(_kill_marked, mark):
                 return
             await asyncio.sleep(_KILL_PAUSE)
 
@@ -147,18 +143,22 @@ def _identity(pid: int) -> tuple[str, str]:
     return ("", "") if fields[0] == "Z" else (fields[19], name)
 
 
-def _kill_marked(mark: bytes) -> tuple[int, int]:
-    """How many processes were found, and killed, and how many had ended before they could be looked at."""
-    found = missed = 0
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            if mark in (entry / "environ").read_bytes().split(b"\0"):
-                found += 1
-                os.kill(int(entry.name), signal.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError):
-            missed += 1
-        except OSError:
-            continue
-    return found, missed
+def _kill_marked(mark: bytes) -> int:
+    """How many processes were found, and killed."""
+    found, seen = 0, set[str]()
+    for _ in range(_LOOKS):
+        missed = False
+        new = {name for name in os.listdir("/proc") if name.isdigit()} - seen
+        seen |= new
+        for name in new:
+            try:
+                if mark in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
+                    found += 1
+                    os.kill(int(name), signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError):
+                missed = True  # it may have been one, and have left another, which is new then
+            except OSError:
+                continue
+        if not missed:
+            break
+    return found
