@@ -16,8 +16,7 @@ def utc_now() -> datetime:
 
 def wire_time(moment: datetime) -> str:
     """UTC ISO-8601 with milliseconds, trailing zeros trimmed (wire.md 1.0)."""
-    text = moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
-    return f"{text[: -len('+00:00')].rstrip('0').rstrip('.')}Z"
+    return wire_from_epoch(moment.timestamp())
 
 
 def wire_now() -> str:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.responses import Response
@@ -47,22 +49,15 @@ def check_conditions(call: StorageCall, place: Path) -> os.stat_result | None:
     return status
 
 
-async def replace_whole(
-    call: StorageCall,
-    path: Path,
-    place: Path,
-    said: Said,
-    headers: dict[str, str],
-    status: int = 201,
-    blocks: bytes = b"",
-) -> Response:
-    """The same as `commit` for what was not made of uploaded blocks: those that wait are for a blob that is gone."""
+@asynccontextmanager
+async def taking_blocks(call: StorageCall) -> AsyncIterator[StagedBlocks]:
+    """Meanwhile the blob is made, by nobody else. Where that succeeds no block waits for it any more."""
     staged = staged_of(call)
     async with staged.committing:
-        response = commit(call, path, place, said, headers, status, blocks)
+        yield staged
         gone = staged.set_aside()
-    await remove(gone)
-    return response
+    if gone:
+        await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
 
 
 def commit(
@@ -95,12 +90,6 @@ def commit(
     with contextlib.suppress(OSError):  # a full disk, on which a list that is nobody's can stay
         call.kept.settle(call.place, place.stat())
     return changed(status, place, headers)
-
-
-async def remove(gone: Path | None) -> None:
-    """Blocks that were set aside."""
-    if gone:
-        await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
 
 
 def _clash(why: str) -> StorageFault:

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 from starlette.responses import Response
 
 from azext_batchai.service.storage import conditions, content, copies, uploads
-from azext_batchai.service.storage.blob_writes import place_to_write, replace_whole, said_in
+from azext_batchai.service.storage.blob_writes import commit, place_to_write, said_in, taking_blocks
 from azext_batchai.service.storage.blocks import StagedBlocks
 from azext_batchai.service.storage.faults import bad_input, not_implemented
 from azext_batchai.service.storage.kept import Said, content_in, metadata_in, of_row
@@ -143,7 +143,8 @@ async def put_blob(call: StorageCall) -> Response:
     with uploads.partial(place) as (path, descriptor):
         md5 = await uploads.receive(call.request, descriptor, uploads.MAX_BLOB, "x-ms-blob-content-md5")
         headers = {"content-md5": base64.b64encode(md5).decode()}
-        return await replace_whole(call, path, place, said_in(call), headers)
+        async with taking_blocks(call):
+            return commit(call, path, place, said_in(call), headers)
 
 
 async def _put_copy(call: StorageCall, kind: str) -> Response:
@@ -162,7 +163,8 @@ async def _put_copy(call: StorageCall, kind: str) -> Response:
         place = place_to_write(call)
         with uploads.partial(place) as (path, descriptor):
             await source.copy_to(descriptor)
-            return await replace_whole(call, path, place, said, headers, 201 if kind else 202, blocks)
+            async with taking_blocks(call):
+                return commit(call, path, place, said, headers, 201 if kind else 202, blocks)
 
 
 async def get_blob(call: StorageCall) -> Response:

@@ -17,9 +17,9 @@ from azext_batchai.service.storage.blob_writes import (
     check_conditions,
     commit,
     place_to_write,
-    remove,
     said_in,
     staged_of,
+    taking_blocks,
 )
 from azext_batchai.service.storage.blocks import COMMITTED, Span, StagedBlocks, block_list, block_name
 from azext_batchai.service.storage.committed import (
@@ -62,10 +62,9 @@ async def _put_copied_block(call: StorageCall, staged: StagedBlocks, name: str) 
 
 async def put_block_list(call: StorageCall) -> Response:
     call.tree.place(call.path)
-    staged = staged_of(call)
     body = await uploads.whole(call.request, uploads.MAX_BLOCK_LIST)
     wanted = await asyncio.to_thread(block_list, body)
-    async with staged.committing:
+    async with taking_blocks(call) as staged:
         waiting = await asyncio.to_thread(staged.all)
         reuses = any(one.where == COMMITTED or one.name not in waiting for one in wanted)
         with committed_blob(call, call.tree.place(call.path) if reuses else None) as blob:
@@ -74,10 +73,7 @@ async def put_block_list(call: StorageCall) -> Response:
             if not reuses:
                 await staged.arrange([part.name for part in parts])
                 parts = await asyncio.to_thread(lambda: chosen(wanted, staged.all(), None))
-            response = await _made(call, staged, parts, blob)
-        gone = staged.set_aside()
-    await remove(gone)
-    return response
+            return await _made(call, staged, parts, blob)
 
 
 async def _made(call: StorageCall, staged: StagedBlocks, parts: list[Part], blob: CommittedBlob | None) -> Response:
