@@ -1,15 +1,11 @@
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 from crash.crashing_service import CrashingService
 from harness.processes import wait_until
 from wire.api import Api
-
-T = TypeVar("T")
 
 
 class Crashes(Api):
@@ -51,16 +47,3 @@ def crashes(home: Path) -> Iterator[Crashes]:
     yield Crashes(service)
     if service.process and service.process.poll() is not None:
         assert service.run({})  # for the `home` fixture, which ends what is there and looks for what is left
-
-
-def with_host(work: Callable[..., Awaitable[T]]) -> T:
-    from azext_batchai.service.engine.local.host import LocalHost
-
-    async def main() -> T:
-        host = LocalHost()
-        try:
-            return await asyncio.wait_for(work(host), 30)
-        finally:
-            await host.close()
-
-    return asyncio.run(main())

@@ -12,8 +12,9 @@ import pytest
 
 from azext_batchai.service.engine.local.containers import ContainerRuntime
 from crash import machine
-from crash.conftest import Crashes, with_host
+from crash.conftest import Crashes
 from crash.test_recovery import LONG, left_of_jobs
+from harness.local_host import with_host
 from harness.processes import alive, wait_until
 from wire.api import USER
 

@@ -13,7 +13,7 @@ import pytest
 from azext_batchai.service.engine.base import MachineRestarted, TaskError
 from azext_batchai.service.engine.local.host import LocalHost
 from azext_batchai.service.engine.task import Command, Task, TaskEnd
-from crash.conftest import with_host
+from harness.local_host import with_host
 from harness.processes import of_home
 
 GRACE = 0.3

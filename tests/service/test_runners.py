@@ -5,21 +5,20 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 from azext_batchai.service.engine.base import TaskError
 from azext_batchai.service.engine.local import runners
 from azext_batchai.service.engine.local.host import LocalHost
-from azext_batchai.service.engine.local.view import View, find_bubblewrap
+from azext_batchai.service.engine.local.view import View
 from azext_batchai.service.engine.task import Command, Task, TaskEnd
+from harness.local_host import with_host
 from harness.processes import alive, of_home, wait_until
 
-T = TypeVar("T")
 GRACE = 0.3
 
 
@@ -27,17 +26,6 @@ GRACE = 0.3
 def nothing_left(tmp_path: Path):
     yield
     wait_until(lambda: not of_home(tmp_path), "no process left", 5)
-
-
-def with_host(work: Callable[[LocalHost], Awaitable[T]]) -> T:
-    async def main() -> T:
-        host = LocalHost()
-        try:
-            return await asyncio.wait_for(work(host), 60)
-        finally:
-            await host.close()
-
-    return asyncio.run(main())
 
 
 class Tasks:
@@ -319,14 +307,6 @@ def test_runners_outlive_the_launcher_which_is_replaced(tmp_path: Path) -> None:
         assert launcher.process is not first
 
     with_host(work)
-
-
-@pytest.fixture
-def view(tmp_path: Path) -> View:
-    program = asyncio.run(find_bubblewrap())
-    if not program:
-        pytest.skip("there is no bubblewrap here that works")
-    return View(tmp_path, program)
 
 
 def test_a_runner_stays_in_one_namespace(view: View) -> None:

@@ -7,10 +7,8 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
@@ -19,9 +17,9 @@ from azext_batchai.service.engine.base import TaskError
 from azext_batchai.service.engine.local.host import LocalHost
 from azext_batchai.service.engine.local.view import DOCUMENTED_ROOT, View, find_bubblewrap
 from azext_batchai.service.engine.task import Command, Task, TaskEnd, make_spare
+from harness.local_host import with_host
 from harness.processes import alive, of_home, wait_until
 
-T = TypeVar("T")
 GRACE = 0.3
 
 
@@ -37,17 +35,6 @@ def command(folder: Path, line: str, **environment: str) -> Command:
     # A tmp_path in the environment marks the processes for `of_home`.
     environment = {"PATH": os.environ["PATH"], "MARK": str(folder), **environment}
     return Command(("/bin/sh", "-c", line), folder, environment, folder / "out", folder / "err")
-
-
-def with_host(work: Callable[[LocalHost], Awaitable[T]]) -> T:
-    async def main() -> T:
-        host = LocalHost()
-        try:
-            return await work(host)
-        finally:
-            await host.close()
-
-    return asyncio.run(main())
 
 
 def run(folder: Path, line: str, **environment: str) -> TaskEnd:
@@ -261,14 +248,6 @@ def test_a_host_without_descriptors_takes_no_runner_for_lost(tmp_path: Path) -> 
 
 def _start_time() -> str:
     return Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-
-
-@pytest.fixture
-def view(tmp_path: Path) -> View:
-    program = asyncio.run(find_bubblewrap())
-    if not program:
-        pytest.skip("there is no bubblewrap here that works")
-    return View(tmp_path, program)
 
 
 def in_view(view: View, line: str) -> Command:

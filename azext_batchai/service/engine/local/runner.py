@@ -19,9 +19,9 @@ While it has a task a runner is called by its cookie. TERM to a runner ends its 
 task's files line by line, so that lines of several ranks stay whole. `errors` is the one that the command has as its
 stderr, or empty.
 
-The channel of one that the launcher has forked, each message a 4-byte length and JSON:
+The channel of one that the launcher has forked (frames.py):
   to the runner    a request | {"stop": cookie}, which is what TERM is
-  from the runner  {"cookie", "end", "more"}  what exit.json says, and whether the next request may come
+  from the runner  {"end", "more"}  what exit.json says, and whether the next request may come
 It ends where the channel is closed, when its task has ended.
 """
 
@@ -51,7 +51,7 @@ _FILE_BYTES = 256  # of a claim and of most results, filled with blanks
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _POLL_SECONDS = 0.05
 _LOST_SECONDS = 0.05
-IDLE_NAME = b"batchai-runner"
+_IDLE_NAME = b"batchai-runner"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -74,12 +74,12 @@ def serve(channel: socket.socket, namespace: Namespace | None) -> None:
         events = Events(channel)
         runner = Runner(events, namespace)
         while True:
-            set_name(IDLE_NAME)
+            set_name(_IDLE_NAME)
             request = events.next_task(runner.outside.watched())
             if not request:
                 break
             end = runner.run(request)
-            if end is None or not events.tell(request["cookie"], end, runner.is_as_new) or not runner.is_as_new:
+            if end is None or not events.tell(end, runner.is_as_new) or not runner.is_as_new:
                 break
     finally:
         os._exit(0)

@@ -5,12 +5,12 @@ Part of the runner: standard library only, for Python 3.8 or newer.
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
-import struct
 from typing import TYPE_CHECKING, Any
+
+from frames import Frames, frame  # type: ignore[import-not-found]  # it lies beside this file
 
 if TYPE_CHECKING:
     import socket
@@ -32,7 +32,7 @@ class Events:
         for number in _SIGNALS:
             signal.signal(number, lambda *_: None)
         self._channel = channel
-        self._heard = b""
+        self._frames = Frames()
         self._cookie = self._stopped = ""
         self._next: Json | None = None
         self.stop = False  # whether the task is to end
@@ -75,12 +75,7 @@ class Events:
         if not data:  # the service is gone; the task goes on
             self._channel.close()
             self._channel = None
-        self._heard += data
-        while len(self._heard) >= 4:
-            end = 4 + struct.unpack("!I", self._heard[:4])[0]
-            if len(self._heard) < end:
-                return
-            message, self._heard = json.loads(self._heard[4:end]), self._heard[end:]
+        for message in self._frames.feed(data):
             if "stop" not in message:
                 self._next = message
                 continue
@@ -94,13 +89,12 @@ class Events:
         except BlockingIOError:
             pass
 
-    def tell(self, cookie: str, end: Json, more: bool) -> bool:
+    def tell(self, end: Json, more: bool) -> bool:
         """Say how a task has ended, and whether the next may come; False where nobody listens any more."""
         self._cookie, self.stop = "", False
-        message = json.dumps({"cookie": cookie, "end": end, "more": more}).encode()
         try:
             if self._channel:
-                self._channel.sendall(struct.pack("!I", len(message)) + message)
+                self._channel.sendall(frame({"end": end, "more": more}))
         except OSError:
             return False
         return self._channel is not None

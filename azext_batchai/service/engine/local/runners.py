@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import socket
-import struct
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from azext_batchai.service import open_files
 from azext_batchai.service.engine.host import Handle, NotStarted
+from azext_batchai.service.engine.local.frames import Frames, frame
 
 _MOST_IDLE = 32
 _IDLE_SECONDS = 30.0
@@ -46,7 +46,7 @@ class Runner(asyncio.Protocol):
         self.key = key
         self._free = free
         self._transport: asyncio.Transport | None = None
-        self._heard = b""
+        self._frames = Frames()
         self._given: Given | None = None
         self.since = 0.0  # when it became idle
         self.gone = asyncio.get_running_loop().create_future()
@@ -66,8 +66,7 @@ class Runner(asyncio.Protocol):
 
     def send(self, message: Mapping[str, Any]) -> None:
         if self._transport and not self.gone.done():
-            body = json.dumps(message).encode()
-            self._transport.write(struct.pack("!I", len(body)) + body)
+            self._transport.write(frame(message))
 
     def hang_up(self) -> None:
         """It ends, when it has no task any more; of one that runs nothing is heard from here on."""
@@ -82,12 +81,7 @@ class Runner(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self._heard += data
-        while len(self._heard) >= 4:
-            size = 4 + struct.unpack("!I", self._heard[:4])[0]
-            if len(self._heard) < size:
-                return
-            message, self._heard = json.loads(self._heard[4:size]), self._heard[size:]
+        for message in self._frames.feed(data):
             self._has_ended(message["end"])
             if message["more"]:
                 self._free(self)

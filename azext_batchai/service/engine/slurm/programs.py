@@ -12,7 +12,7 @@ OLDEST_PYTHON = (3, 6)
 _HERE = Path(__file__).parent
 SOURCES = (
     *(_HERE / f"{name}.py" for name in ("agent", "relay", "lines", "sealed", "session", "old_python")),
-    *(_HERE.parent / "local" / f"{name}.py" for name in ("runner", "runner_events", "pipe_relay")),
+    *(_HERE.parent / "local" / f"{name}.py" for name in ("runner", "runner_events", "frames", "pipe_relay")),
 )
 
 
